@@ -1,0 +1,1 @@
+"""A gallery of synthetic people, drawn by code, and the demonstration that searches it."""
