@@ -1,4 +1,4 @@
-"""`manifest.json`: what a bundle holds, how its pixels are prepared, how it was trained, and what it scores."""
+"""`manifest.json`: what a bundle holds, how its pixels are prepared, how it was trained, what it scores."""
 
 import hashlib
 import json
@@ -29,8 +29,8 @@ class _Record(BaseModel):
 class Preprocessing(_Record):
     """How a decoded image becomes the encoder's input, the same in training, evaluation and service.
 
-    The crop is made RGB, resized to `height` x `width` and handed to the graph as uint8 (N, height, width, 3);
-    the graph itself divides by 255 and normalises with `mean` and `std`.
+    The crop is made RGB, resized to `height` x `width` and handed to the graph as uint8
+    (N, height, width, 3); the graph itself divides by 255 and normalises with `mean` and `std`.
     """
 
     height: int = Field(default=256, ge=16)
@@ -49,7 +49,7 @@ class Encoders(_Record):
 
 
 class SuperResolver(_Record):
-    """One RCAN graph: uint8 (N, height, width, 3) to uint8 (N, scale*height, scale*width, 3), clamped and rounded."""
+    """One RCAN graph: uint8 (N, height, width, 3) to uint8 (N, scale*height, scale*width, 3)."""
 
     scale: Literal[2, 3, 4]
     height: int = Field(ge=8)  # the native bucket: probes are resized to this before super-resolution
