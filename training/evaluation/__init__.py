@@ -1,0 +1,1 @@
+"""From vectors to figures: ranking, calibration and their reports."""
