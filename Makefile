@@ -1,0 +1,48 @@
+# Every target makes the virtual environment that it needs; a second run finds it ready.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo serve test lint bench lock clean
+
+PORT ?= 8000
+DATA ?= data
+TORCH ?= torch==2.13.0
+ARGS ?=
+
+serving := scripts/venv .venv cpu
+testing := scripts/venv .venv-test cpu,train,test $(TORCH)
+
+help: ## say what there is
+	@printf 'make TARGET\n'
+	@sed -nE 's/^([a-z]+): ## (.*)/  \1\t\2/p' Makefile | expand -t 10
+
+demo: ## search synthetic people in a running service, then stop (about a minute)
+	@$(serving)
+	@.venv/bin/python -m service.demo $(ARGS)
+
+serve: ## run the service on 127.0.0.1:8000, gallery in ./data (PORT=, DATA=)
+	@$(serving)
+	@exec .venv/bin/dgrl serve --host 127.0.0.1 --port $(PORT) --data-dir $(DATA) $(ARGS)
+
+test: ## run the default tests (ARGS= goes to pytest)
+	@$(testing)
+	@.venv-test/bin/python -m pytest $(ARGS)
+
+lint: ## check style and types
+	@$(testing)
+	.venv-test/bin/ruff check .
+	.venv-test/bin/ruff format --check .
+	.venv-test/bin/mypy
+
+bench: ## run the benchmarks
+	@$(testing)
+	@.venv-test/bin/python -m pytest tests/benchmarks -m bench -s $(ARGS)
+
+lock: ## renew docker/*.lock, the exact versions that the images and the environments hold
+	@scripts/lock cpu >build/cpu.lock
+	@scripts/lock gpu >build/gpu.lock
+	@mv build/cpu.lock build/gpu.lock docker/
+
+clean: ## remove the environments and caches; ./data and ./runs stay
+	rm -rf .venv .venv-test build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
