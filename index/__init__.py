@@ -1,0 +1,49 @@
+"""The gallery: durable store and vector search. Imports nothing of the other rooms, and no torch."""
+
+from index.errors import (
+    GalleryError,
+    GalleryUnavailable,
+    InvalidCursor,
+    InvalidEnrolment,
+    StorageFull,
+    UnknownIdentity,
+    UnknownImage,
+    WrongBundle,
+)
+from index.gallery import Gallery
+from index.open import open_gallery
+from index.types import (
+    Added,
+    Counts,
+    Enrolment,
+    Filters,
+    IdentitySummary,
+    Image,
+    ImageRecord,
+    Match,
+    Page,
+    Support,
+)
+
+__all__ = [
+    "Added",
+    "Counts",
+    "Enrolment",
+    "Filters",
+    "Gallery",
+    "GalleryError",
+    "GalleryUnavailable",
+    "IdentitySummary",
+    "Image",
+    "ImageRecord",
+    "InvalidCursor",
+    "InvalidEnrolment",
+    "Match",
+    "Page",
+    "StorageFull",
+    "Support",
+    "UnknownIdentity",
+    "UnknownImage",
+    "WrongBundle",
+    "open_gallery",
+]
