@@ -23,7 +23,7 @@ def test_broken_files_are_named(tmp_path: Path) -> None:
     Image.fromarray(noise).save(tmp_path / "whole.jpg")
     (tmp_path / "cut.jpg").write_bytes((tmp_path / "whole.jpg").read_bytes()[:900])
     (tmp_path / "text.jpg").write_text("not an image")
-    for name, message in [("cut", "damaged"), ("text", "not an image"), ("none", "unreadable")]:
+    for name, message in [("cut", "damaged"), ("text", "not a JPEG"), ("none", "cannot be read")]:
         with pytest.raises(DatasetError, match=rf"{name}\.jpg: .*{message}"):
             read_image(tmp_path / f"{name}.jpg")
     with pytest.raises(DatasetError, match=r"cut\.jpg"):

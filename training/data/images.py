@@ -1,37 +1,51 @@
 """Decode a dataset's images in threads, and make their low-resolution twins."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
+from model.bundle.preprocessing import ImageError, ImageLimits, decode
 from training.data.area import Images, area_downsample
 from training.data.records import DatasetError
 
+_ANY_SIZE = ImageLimits(min_height=1, min_width=1)
+_AHEAD = 32  # items in work or waiting per thread
+T = TypeVar("T")
+R = TypeVar("R")
+
 
 def read_image(path: Path) -> Images:
-    """Decode to RGB uint8 (h, w, 3). Raises DatasetError naming a missing, truncated or foreign file."""
+    """Decode to RGB uint8 (h, w, 3) as the service does. Raises DatasetError naming the file."""
     try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
-    except UnidentifiedImageError as error:
-        raise DatasetError(f"{path}: not an image") from error
-    except (OSError, SyntaxError) as error:  # Pillow raises SyntaxError for some broken PNGs
-        raise DatasetError(f"{path}: damaged or unreadable image ({error})") from error
+        return np.asarray(decode(path.read_bytes(), _ANY_SIZE))
+    except ImageError as error:
+        raise DatasetError(f"{path}: {error}") from error
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def read_images(root: Path, files: Sequence[str], *, threads: int = 4) -> Iterator[Images]:
     """Yield the images in order; a bounded number is decoded ahead of the consumer."""
-    ahead = 32 * threads
+    return map_ahead(lambda file: read_image(root / file), files, threads=threads)
+
+
+def map_ahead(function: Callable[[T], R], items: Sequence[T], *, threads: int) -> Iterator[R]:
+    """The results in order, worked out in threads no more than a bounded number ahead of the consumer."""
+    ahead = _AHEAD * threads
     with ThreadPoolExecutor(threads) as pool:
-        pending = [pool.submit(read_image, root / file) for file in files[:ahead]]
-        for index in range(len(files)):
-            image = pending[index % ahead].result()
-            if index + ahead < len(files):
-                pending[index % ahead] = pool.submit(read_image, root / files[index + ahead])
-            yield image
+        pending = [pool.submit(function, item) for item in items[:ahead]]
+        try:
+            for index in range(len(items)):
+                result = pending[index % ahead].result()
+                if index + ahead < len(items):
+                    pending[index % ahead] = pool.submit(function, items[index + ahead])
+                yield result
+        finally:
+            for future in pending:  # the consumer left early, or an item failed
+                future.cancel()
 
 
 def low_resolution(image: Images, r: int) -> Images:
