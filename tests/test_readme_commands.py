@@ -1,0 +1,59 @@
+"""The README's first commands do what it says: curl against a real service."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service.demo.server import running_service
+
+README = Path(__file__).parents[1] / "README.md"
+ADDRESS = "http://127.0.0.1:8000"
+
+
+@pytest.fixture(scope="module")
+def address(tiny_bundle: Path) -> Iterator[str]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DGRL_BUNDLE", str(tiny_bundle))
+        with running_service() as url:
+            yield url
+
+
+def first_screen() -> list[str]:
+    """The commands of the block that talks to the running service, without comments."""
+    blocks = re.findall(r"```sh\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    block = next(block for block in blocks if "curl" in block)
+    return [line for line in block.splitlines() if line and not line.startswith("#")]
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_the_commands_of_the_first_screen(address: str, tmp_path: Path) -> None:
+    answers = []
+    for command in first_screen():
+        command = command.replace(".venv/bin/python", sys.executable).replace(ADDRESS, address)
+        command = command.replace("build/crops", str(tmp_path / "crops"))
+        command = command.replace("curl ", "curl --silent --show-error --fail --noproxy '*' ")
+        result = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60)
+        assert result.returncode == 0, f"{command}\n{result.stderr}{result.stdout}"
+        if result.stdout:
+            answers.append(json.loads(result.stdout))
+    anna, ben, query = answers
+    assert [image["status"] for image in (*anna["images"], *ben["images"])] == ["enrolled"] * 3
+    assert [match["identity"] for match in query["matches"]] == ["ben", "anna"]
+
+
+def test_the_make_targets_it_names_exist() -> None:
+    makefile = (README.parent / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    assert set(re.findall(r"\bmake ([a-z]+)\b(?! it)", README.read_text(encoding="utf-8"))) <= targets
+
+
+def test_the_files_it_links_or_names_exist() -> None:
+    text = README.read_text(encoding="utf-8")
+    for name in re.findall(r"`((?:docker|tests|training|service|\.ci)/[\w./-]*)`", text):
+        assert (README.parent / name).exists(), name
