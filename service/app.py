@@ -1,0 +1,78 @@
+"""The application: one factory, where everything that a route needs is put together."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from fastapi.staticfiles import StaticFiles
+from starlette.middleware import Middleware
+
+from service import problems
+from service.limits import BodyLimit, BodyLimits
+from service.openapi import Api
+from service.paths import KeepSlashes
+from service.problems import Kind
+from service.readiness import Readiness
+from service.requests import Requests
+from service.routes import embed, gallery, health, model, pages, query, verify
+from service.settings import Settings
+from service.startup import open_services
+from service.version import version
+
+log = logging.getLogger("dgrl.service")
+
+_EVERYWHERE = (
+    Kind.INVALID_REQUEST,
+    Kind.UNAUTHENTICATED,
+    Kind.FORBIDDEN,
+    Kind.BODY_TOO_LARGE,
+    Kind.INVALID_FIELDS,
+    Kind.QUEUE_FULL,
+    Kind.INTERNAL_ERROR,
+    Kind.UNAVAILABLE,
+    Kind.DEADLINE_EXCEEDED,
+)
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Opens nothing yet: bundle, sessions and gallery belong to the lifespan."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        services = open_services(settings)
+        app.state.services = services
+        app.state.readiness = Readiness(services)
+        try:
+            yield
+        finally:
+            services.close()
+            log.info("closed")
+
+    app = Api(
+        title="DGRL",
+        summary="Who in my gallery is this low-resolution person?",
+        version=version(),
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        responses=problems.responses(*_EVERYWHERE),
+        generate_unique_id_function=_operation_id,
+        middleware=[
+            Middleware(KeepSlashes),
+            Middleware(Requests),
+            Middleware(BodyLimit, limits=BodyLimits(settings.max_body_bytes, settings.body_timeout_s)),
+        ],
+    )
+    problems.install(app)
+    for module in (gallery, query, verify, embed, health, model, pages):
+        app.include_router(module.router)
+    app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name

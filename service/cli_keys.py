@@ -1,0 +1,62 @@
+"""`dgrl keys`: make, list and revoke API keys. A running service sees the change at once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from service.keys import KeysError, KeyStore, Scope
+
+app = typer.Typer(no_args_is_help=True)
+
+DataDir = Annotated[Path | None, typer.Option(help="as given to `dgrl serve` (DGRL_DATA_DIR)")]
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(help="who or what the key is for")],
+    scope: Annotated[
+        Scope, typer.Option(help="read: search; enrol: add as well; admin: everything")
+    ] = Scope.READ,
+    data_dir: DataDir = None,
+) -> None:
+    """Make a key and print it, once."""
+    with _Complaints():
+        typer.echo(_store(data_dir).create(name, scope))
+
+
+@app.command("list")
+def list_keys(data_dir: DataDir = None) -> None:
+    """Print id, scope, date and name of every key."""
+    with _Complaints():
+        for key in _store(data_dir).list():
+            typer.echo(f"{key.id}  {key.scope:<5}  {key.created:%Y-%m-%d}  {key.name}")
+
+
+@app.command()
+def revoke(
+    key_id: Annotated[str, typer.Argument(help="the id that `dgrl keys list` prints")],
+    data_dir: DataDir = None,
+) -> None:
+    """Make a key invalid, for good."""
+    with _Complaints():
+        if not _store(data_dir).revoke(key_id):
+            raise KeysError(f"there is no key {key_id!r}")
+
+
+def _store(data_dir: Path | None) -> KeyStore:
+    from service.settings import load_settings
+
+    return KeyStore(load_settings(data_dir=data_dir).keys_path)
+
+
+class _Complaints:
+    """One sentence and exit code 2 for what a person can put right."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, ValueError):  # KeysError, SettingsError
+            typer.echo(f"dgrl: {error}", err=True)
+            raise typer.Exit(2) from error

@@ -1,0 +1,126 @@
+"""A small client: the HTTP interface with every page of a listing, and retries when the service is busy."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+import httpx
+
+from service.schemas import Enrolled, Identities, IdentityImages, IdentityOut, ImageOut, Renamed
+from service.schemas_query import EmbedAnswer, QueryAnswer, VerifyAnswer
+
+Source = Path | bytes
+_BUSY = frozenset({429, 503})
+
+
+class ServiceError(RuntimeError):
+    """The service refused; `problem` is its problem+json."""
+
+    def __init__(self, status: int, problem: dict[str, Any]) -> None:
+        super().__init__(f"{problem.get('title', 'refused')} ({status}): {problem.get('detail', '')}")
+        self.status = status
+        self.problem = problem
+
+
+class Client:
+    def __init__(
+        self,
+        url: str = "http://127.0.0.1:8000",
+        key: str | None = None,
+        *,
+        timeout: float = 60,
+        retries: int = 5,
+    ) -> None:
+        headers = {"X-API-Key": key} if key else {}
+        self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout)
+        self._retries = retries
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self._http.close()
+
+    def enrol(self, identity: str, images: Sequence[Source], **fields: str) -> Enrolled:
+        """`fields`: camera, captured_at (ISO 8601), metadata (JSON)."""
+        answer = self._post("/gallery", images, {"identity": identity, **fields})
+        return Enrolled.model_validate_json(answer)
+
+    def query(self, images: Sequence[Source], **fields: Any) -> QueryAnswer:
+        return QueryAnswer.model_validate_json(self._post("/query", images, fields))
+
+    def embed(self, images: Sequence[Source], **fields: Any) -> EmbedAnswer:
+        return EmbedAnswer.model_validate_json(self._post("/embed", images, fields))
+
+    def verify(self, images: Sequence[Source], **fields: Any) -> VerifyAnswer:
+        return VerifyAnswer.model_validate_json(self._post("/verify", images, fields))
+
+    def identities(self, prefix: str = "") -> Iterator[IdentityOut]:
+        """All of them, page by page."""
+        cursor: dict[str, str] = {}
+        while True:
+            page = Identities.model_validate_json(self._get("/gallery", {"prefix": prefix, **cursor}))
+            yield from page.identities
+            if page.next_cursor is None:
+                return
+            cursor = {"cursor": page.next_cursor}
+
+    def images(self, identity: str) -> Iterator[ImageOut]:
+        """All of them, page by page."""
+        cursor: dict[str, str] = {}
+        while True:
+            page = IdentityImages.model_validate_json(self._get(_address(identity), cursor))
+            yield from page.images
+            if page.next_cursor is None:
+                return
+            cursor = {"cursor": page.next_cursor}
+
+    def picture(self, identity: str, image_id: str) -> bytes:
+        return self._get(f"{_address(identity)}/images/{quote(image_id, safe='')}", {})
+
+    def rename(self, identity: str, new: str) -> Renamed:
+        answer = self._send("PATCH", _address(identity), json={"identity": new})
+        return Renamed.model_validate_json(answer)
+
+    def remove(self, identity: str, image_id: str | None = None) -> None:
+        address = _address(identity)
+        self._send("DELETE", address if image_id is None else f"{address}/images/{quote(image_id, safe='')}")
+
+    def model(self) -> dict[str, Any]:
+        return dict(httpx.Response(200, content=self._get("/model", {})).json())
+
+    def _get(self, path: str, params: dict[str, str]) -> bytes:
+        return self._send("GET", path, params=params)
+
+    def _post(self, path: str, images: Sequence[Source], fields: dict[str, Any]) -> bytes:
+        with ExitStack() as stack:
+            files = []
+            for number, source in enumerate(images):
+                file = stack.enter_context(source.open("rb")) if isinstance(source, Path) else source
+                name = source.name if isinstance(source, Path) else f"{number}"
+                files.append(("images", (name, file)))
+            return self._send("POST", path, files=files, data=fields)
+
+    def _send(self, method: str, path: str, **content: Any) -> bytes:
+        for attempt in range(self._retries + 1):
+            response = self._http.request(method, path, **content)
+            if response.status_code not in _BUSY or attempt == self._retries:
+                break
+            time.sleep(float(response.headers.get("retry-after", 2**attempt / 4)))
+        if response.is_success:
+            return response.content
+        raise ServiceError(response.status_code, _problem(response))
+
+
+def _problem(response: httpx.Response) -> dict[str, Any]:
+    if "json" in response.headers.get("content-type", ""):
+        return dict(response.json())
+    return {"title": response.reason_phrase, "detail": response.text[:200]}
+
+
+def _address(identity: str) -> str:
+    return f"/gallery/{quote(identity, safe='')}"

@@ -1,0 +1,115 @@
+"""Counts a request's body before anything parses it, with and without Content-Length, and answers 413 or 400.
+
+The count stands outside the application: whatever an inner layer makes of a body that stops short, the answer
+is this one. A client that is still sending gets the answer first and then a moment in which its bytes are
+thrown away, because a connection closed on unread bytes may destroy the answer on its way.
+"""
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.problems import Kind, Problem
+
+_LINGER_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class BodyLimits:
+    max_bytes: int
+    timeout_s: float
+
+
+class BodyLimit:
+    def __init__(self, app: ASGIApp, limits: BodyLimits) -> None:
+        self._app = app
+        self._limits = limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        headers = Headers(scope=scope)
+        counted = _Counted(self._limits, receive, send)
+        if _announced(headers) > self._limits.max_bytes:
+            counted.refusal = _too_large(self._limits)
+        else:
+            with contextlib.suppress(_Refused):
+                await self._app(scope, counted.receive, counted.send)
+        if counted.refusal and not counted.started:
+            await _refuse(counted.refusal, scope, receive, send)
+
+
+class _Refused(Exception):
+    """Ends the reading of the body; never leaves this file."""
+
+
+class _Counted:
+    def __init__(self, limits: BodyLimits, receive: Receive, send: Send) -> None:
+        self._limits = limits
+        self._receive = receive
+        self._send = send
+        self._bytes = 0
+        self._complete = False
+        self._deadline = asyncio.get_running_loop().time() + limits.timeout_s
+        self.refusal: Problem | None = None
+        self.started = False
+
+    async def receive(self) -> Message:
+        if self._complete:
+            return await self._receive()
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                message = await self._receive()
+        except TimeoutError:
+            text = f"the request body did not arrive within {self._limits.timeout_s:g} s"
+            self._refuse(Problem(Kind.INVALID_REQUEST, text))
+        if message["type"] == "http.request":
+            self._bytes += len(message.get("body", b""))
+            self._complete = not message.get("more_body", False)
+            if self._bytes > self._limits.max_bytes:
+                self._refuse(_too_large(self._limits))
+        return message
+
+    async def send(self, message: Message) -> None:
+        if self.refusal and not self.started:
+            raise _Refused  # what the application made of the broken-off body
+        self.started = True
+        await self._send(message)
+
+    def _refuse(self, refusal: Problem) -> None:
+        self.refusal = refusal
+        raise _Refused
+
+
+def _announced(headers: Headers) -> int:
+    value = headers.get("content-length", "")
+    return int(value) if value.isascii() and value.isdigit() else 0
+
+
+def _too_large(limits: BodyLimits) -> Problem:
+    text = f"the request body has more than {limits.max_bytes:,} bytes"
+    return Problem(Kind.BODY_TOO_LARGE, text, max_bytes=limits.max_bytes)
+
+
+async def _refuse(refusal: Problem, scope: Scope, receive: Receive, send: Send) -> None:
+    refusal.headers["Connection"] = "close"
+    response = refusal.response()
+    await send(
+        {"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers}
+    )
+    await send({"type": "http.response.body", "body": response.body, "more_body": True})
+    if "expect" not in Headers(scope=scope):
+        await _drain(receive)
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _drain(receive: Receive) -> None:
+    try:
+        async with asyncio.timeout(_LINGER_S):
+            while (message := await receive())["type"] == "http.request" and message.get("more_body", False):
+                pass
+    except TimeoutError:
+        return

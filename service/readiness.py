@@ -1,0 +1,80 @@
+"""Whether the service can do its work: a real inference through the queue and a real search."""
+
+import asyncio
+import time
+from collections.abc import Awaitable
+
+import numpy as np
+
+from service.deadline import Deadline
+from service.inference import BRANCHES
+from service.problems import Problem
+from service.schemas_health import Check, Ready
+from service.services import Services
+
+_SECONDS = 10.0
+_FRESH_S = 1.0
+
+
+class Readiness:
+    """Callers that come together, or within a second, share one check."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._lock = asyncio.Lock()
+        self._last: tuple[float, Ready] | None = None
+
+    async def check(self) -> Ready:
+        async with self._lock:
+            if self._last is None or time.monotonic() - self._last[0] > _FRESH_S:
+                answer = await self._check()
+                self._last = (time.monotonic(), answer)
+            return self._last[1]
+
+    async def _check(self) -> Ready:
+        services = self._services
+        checks = {
+            "model": await _timed(self._infer()),
+            "store": await _timed(services.in_store(services.gallery.check)),
+            "index": await _timed(self._search()),
+        }
+        runtime = services.inference.runtime
+        return Ready(
+            status="ready" if all(check.ok for check in checks.values()) else "not ready",
+            checks=checks,
+            provider=runtime.granted,
+            precision=runtime.precision,
+            bundle=services.manifest.bundle_id,
+        )
+
+    async def _infer(self) -> None:
+        """Every kind of session once: the smallest super-resolver and both encoders."""
+        inference, manifest = self._services.inference, self._services.manifest
+        deadline = Deadline.of(_SECONDS)
+        spec = manifest.preprocessing
+        for resolver in sorted(manifest.super_resolution, key=lambda s: s.height)[:1]:
+            bucket = np.zeros((resolver.height, resolver.width, 3), np.uint8)
+            await inference.super_resolve([bucket], resolver.scale, deadline)
+        blank = np.zeros((spec.height, spec.width, 3), np.uint8)
+        for branch in BRANCHES:
+            [done] = await inference.embed([blank], branch, deadline)
+            if not abs(float(np.linalg.norm(done.row)) - 1) < 1e-3:
+                raise ValueError(f"the {branch} encoder gives no unit vector")
+
+    async def _search(self) -> None:
+        services = self._services
+        vector = np.zeros((1, services.manifest.dimension), np.float32)
+        vector[0, 0] = 1
+        await services.in_store(services.gallery.search, vector, 1, bundle_id=services.manifest.bundle_id)
+
+
+async def _timed(work: Awaitable[None]) -> Check:
+    start = time.perf_counter()
+    try:
+        await work
+        error = None
+    except Problem as problem:
+        error = problem.detail
+    except Exception as failure:
+        error = f"{type(failure).__name__}: {failure}"
+    return Check(ok=error is None, ms=round((time.perf_counter() - start) * 1000, 3), error=error)

@@ -1,0 +1,42 @@
+"""For those who run the service: alive, ready, metrics."""
+
+import logging
+
+from fastapi import APIRouter, Request, Response
+
+from service.auth import Presented
+from service.dependencies import ServicesDep
+from service.keys import Scope
+from service.problems import Kind, Problem, responses
+from service.schemas_health import Alive, Ready
+
+log = logging.getLogger("dgrl.service")
+router = APIRouter(tags=["operation"])
+
+
+@router.get("/livez")
+async def livez() -> Alive:
+    return Alive()
+
+
+@router.get("/readyz", responses=responses(Kind.UNAVAILABLE))
+async def readyz(request: Request) -> Ready:
+    """Runs every kind of session once and searches the gallery."""
+    answer: Ready = await request.app.state.readiness.check()
+    if answer.status != "ready":
+        failed = {name: check.error for name, check in answer.checks.items() if not check.ok}
+        log.error("not ready: %s", failed)
+        raise Problem(
+            Kind.UNAVAILABLE, f"not ready: {', '.join(failed)}", checks=answer.model_dump()["checks"]
+        )
+    return answer
+
+
+@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+async def metrics(request: Request, services: ServicesDep, presented: Presented) -> Response:
+    """For Prometheus; with a key, unless the setting metrics_open is on."""
+    if not services.settings.metrics_open:
+        caller = services.gate.admit(request, presented)
+        assert caller.scope.includes(Scope.READ)
+    text = await services.in_store(services.metrics.text)
+    return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")

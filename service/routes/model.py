@@ -1,0 +1,30 @@
+"""What runs here: the bundle, what it was granted, and every setting that is not the default."""
+
+import re
+
+from fastapi import APIRouter
+
+from service.dependencies import Reader, ServicesDep
+from service.schemas_health import GalleryCounts, ModelAnswer
+
+router = APIRouter(tags=["operation"])
+
+_PASSWORD = re.compile(r"(?<=://)[^/@]*@")
+
+
+@router.get("/model")
+async def model(services: ServicesDep, _: Reader) -> ModelAnswer:
+    runtime, settings = services.inference.runtime, services.settings.overrides()
+    if settings.get("gallery"):
+        settings["gallery"] = _PASSWORD.sub("***@", settings["gallery"])
+    counts = await services.in_store(services.gallery.count)
+    return ModelAnswer(
+        bundle=services.manifest.bundle_id,
+        provider=runtime.granted,
+        precision=runtime.precision,
+        open=services.gate.open,
+        gallery=GalleryCounts(identities=counts.identities, images=counts.images),
+        settings=settings,
+        notes=list(services.notes),
+        manifest=services.manifest,
+    )
