@@ -1,1 +1,1 @@
-"""The DGRL networks (torch) and, in `model.bundle`, the exported bundle that everything else runs (no torch)."""
+"""The DGRL networks (torch) and, in `model.bundle`, the exported bundle that all else runs (no torch)."""

@@ -1,6 +1,6 @@
 """Architectures as frozen records, complete with the paper's values and saved beside the weights."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class ModelConfig:
     group_hidden: int = 256
     gem_power: float = 3.0
     restormer: bool = True
-    restormer_block: RestormerConfig = RestormerConfig()
+    restormer_block: RestormerConfig = field(default_factory=RestormerConfig)
     non_local: bool = True
     galn: bool = True
     side_branches: bool = True

@@ -1,4 +1,7 @@
-"""What is deployed: two stems, the trunk and the main branch's head (paper IV-B: "only the main branch features")."""
+"""What is deployed: two stems, the trunk and the main branch's head.
+
+Paper IV-B: "we only use the main branch features for matching and evaluation".
+"""
 
 from typing import Literal
 
@@ -32,5 +35,5 @@ class Embedder(nn.Module):
         return self.stem_hr if branch == "hr" else self.stem_sr
 
     def forward(self, x: Tensor, branch: Branch) -> Tensor:
-        feature = self.head(self.trunk(self.stem(branch)(x)).layer4)
+        feature, _ = self.head(self.trunk(self.stem(branch)(x)).layer4)
         return F.normalize(self.head.neck(feature), dim=-1)

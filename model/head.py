@@ -4,12 +4,12 @@ from torch import Tensor, nn
 
 from model.bnneck import BNNeck
 from model.config import ModelConfig
-from model.galn import GALN, GroupUse
+from model.galn import GALN
 from model.gem import GeM
 
 
 class Head(nn.Module):
-    """A branch's map (B, 2048, H, W) to the representation F, float32 (B, D)."""
+    """A branch's map (B, 2048, H, W) to the representation F, float32 (B, D). `neck` follows it."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -21,13 +21,13 @@ class Head(nn.Module):
         )
         self.neck = BNNeck(config.embedding_dimension)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """F, and the group probabilities (B, K) (None without GALN)."""
         pooled: Tensor = self.pool(x)
-        return pooled if self.galn is None else self.galn(pooled).float()
-
-    def group_use(self, x: Tensor) -> GroupUse | None:
-        """How this branch uses its groups on a map; None without GALN."""
-        return None if self.galn is None else self.galn.use(self.pool(x))
+        if self.galn is None:
+            return pooled, None
+        feature, probabilities = self.galn(pooled)
+        return feature.float(), probabilities
 
 
 class Classifier(nn.Linear):

@@ -1,7 +1,7 @@
 """Non-local attention (Wang et al., CVPR 2018) in AGW's placement (Ye et al., TPAMI 2021; paper Table III).
 
-Dot product over the N positions divided by N, no softmax. The output BatchNorm starts at zero weight and bias,
-so that a pretrained trunk is unchanged at the first step.
+Dot product over the N positions divided by N, no softmax. The output BatchNorm starts at zero weight and
+bias, so that a pretrained trunk is unchanged at the first step.
 """
 
 from torch import Tensor, nn
@@ -33,7 +33,7 @@ class NonLocal(nn.Module):
 
 
 def after_last(stage: nn.Sequential, channels: int, count: int) -> nn.Sequential:
-    """`stage` with a non-local block behind each of its last `count` blocks; its own blocks keep their order."""
+    """`stage` with a non-local block behind each of its last `count` blocks."""
     blocks: list[nn.Module] = []
     for position, block in enumerate(stage):
         behind = position >= len(stage) - count

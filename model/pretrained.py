@@ -1,4 +1,4 @@
-"""ImageNet weights as the start of training: each part of DGRL from the pretrained block of the same shape."""
+"""ImageNet weights as the start of training: each block of DGRL from the pretrained one of its shape."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,7 +20,7 @@ def load_imagenet(path: Path) -> dict[str, Tensor]:
 
 
 def start_from_imagenet(network: DGRL, state: Mapping[str, Tensor]) -> None:
-    """Fill stems, trunk and side branches in place. What ImageNet does not know (Restormer, heads) stays as it is."""
+    """Fill stems, trunk and side branches in place; Restormer, non-local blocks and heads stay as they are."""
     embedder = network.embedder
     for stem in (embedder.stem_hr, embedder.stem_sr):
         _load(stem.conv1, state, "conv1.")

@@ -82,14 +82,10 @@ class RCAN(nn.Module):
             raise ValueError(f"this RCAN has the scales {self.config.scales}, not {scale}")
         features = self.head(x - self.mean)
         features = features + self.body(features)
-        y: Tensor = self.tails[str(scale)](features) + self.mean
+        y: Tensor = self.tails[str(scale)](features)
         if self.config.image_skip:
-            y = (
-                y
-                - self.mean
-                + F.interpolate(x, scale_factor=float(scale), mode="bilinear", align_corners=False)
-            )
-        return y
+            return y + F.interpolate(x, scale_factor=float(scale), mode="bilinear", align_corners=False)
+        return y + self.mean
 
 
 def to_pixels(y: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -74,7 +74,7 @@ def _read(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return json.loads(header["config"]), tensors
 
 
-def _config(kind: type[ConfigT], values: dict[str, Any], path: Path) -> ConfigT:
+def _config(kind: Callable[..., ConfigT], values: dict[str, Any], path: Path) -> ConfigT:
     plain = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
     try:
         return kind(**plain)

@@ -1,0 +1,1 @@
+"""From images of people to checkpoints: datasets, low-resolution twins, RCAN, DGRL, evaluation, calibration."""
