@@ -32,7 +32,7 @@ def test_pairs_equal_a_plain_loop() -> None:
     def side(count: int, lowest: int) -> Embedded:
         labels = Labels(generator.integers(lowest, 6, count), generator.integers(1, 4, count))
         vectors = generator.standard_normal((count, 5)).astype(np.float32)
-        return Embedded(vectors, labels, np.full(count, 2), np.full(count, 32))
+        return Embedded(("",) * count, vectors, labels, np.full(count, 2), np.full(count, 32))
 
     probes, gallery = side(20, 1), side(30, -1)
     pairs = make_pairs(probes, gallery)

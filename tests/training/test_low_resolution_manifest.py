@@ -67,8 +67,14 @@ def test_c1_makes_camera_one_the_probes_and_the_others_the_gallery(dataset: Data
         "test/distractor.jpg",
     ]
     assert [entry.file for entry in manifest.of("train")] == ["train/a.jpg"]
-    with pytest.raises(ValueError, match="known are all, c1"):
+    with pytest.raises(ValueError, match="known are all, c1, native"):
         build_manifest(dataset, "c2", 0)
+
+
+def test_native_probes_stay_as_they_are(dataset: Dataset) -> None:
+    manifest = build_manifest(dataset, "native", 0)
+    assert manifest.name == "Toy native"
+    assert {entry.r for entry in manifest.entries} == {1}
 
 
 def test_digest_names_the_content(dataset: Dataset) -> None:

@@ -39,7 +39,8 @@ class Manifest:
 
     @property
     def name(self) -> str:
-        return f"MLR-{self.dataset} {self.protocol}"
+        """As the literature has it: MLR (multiple low resolutions) where images were made low."""
+        return f"{'' if self.protocol == 'native' else 'MLR-'}{self.dataset} {self.protocol}"
 
     @cached_property
     def digest(self) -> str:
@@ -57,17 +58,21 @@ def factor(seed: int, relative_path: str, factors: Sequence[int] = FACTORS) -> i
 
 
 def build_manifest(dataset: Dataset, protocol: str, seed: int) -> Manifest:
-    """Draw the factors and hash every file. Training images and probes are made low, the gallery is not."""
+    """Draw the factors and hash every file.
+
+    Training images and probes are made low and the gallery is not; in the protocol `native` nothing is.
+    """
     if protocol not in PROTOCOLS:
         raise ValueError(f"unknown protocol {protocol!r}; known are {', '.join(PROTOCOLS)}")
-    records = sorted(PROTOCOLS[protocol](dataset), key=lambda record: record.path)
+    records = sorted(PROTOCOLS[protocol](dataset), key=lambda record: (record.path, record.split))
     hashes = _hashes(dataset.root, [record.path for record in records])
+    native = protocol == "native"
     entries = (
         Entry(
             file=record.path,
             identity=record.identity,
             camera=record.camera,
-            r=NATIVE if record.split == "gallery" else factor(seed, record.path),
+            r=NATIVE if native or record.split == "gallery" else factor(seed, record.path),
             split=record.split,
             sha256=sha256,
         )
@@ -106,7 +111,7 @@ def verify_manifest(manifest: Manifest, root: Path) -> None:
 
 
 def _official(dataset: Dataset) -> Iterable[Record]:
-    """`all`: the dataset's own probes and gallery."""
+    """`all` and `native`: the dataset's own probes and gallery."""
     return dataset.records
 
 
@@ -124,7 +129,11 @@ def _camera_one(dataset: Dataset) -> Iterable[Record]:
             yield replace(record, split="probe")
 
 
-PROTOCOLS: dict[str, Callable[[Dataset], Iterable[Record]]] = {"all": _official, "c1": _camera_one}
+PROTOCOLS: dict[str, Callable[[Dataset], Iterable[Record]]] = {
+    "all": _official,
+    "c1": _camera_one,
+    "native": _official,
+}
 
 
 def _header(manifest: Manifest) -> dict[str, Any]:

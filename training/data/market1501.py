@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from training.data.folders import check_count, named_images
 from training.data.records import DISTRACTOR, Dataset, DatasetError, Record, Split
 
 NAME = "Market-1501"
@@ -17,7 +18,6 @@ FOLDERS: dict[str, tuple[Split, int]] = {
     "bounding_box_test": ("gallery", 19_732),
 }
 _FILE = re.compile(r"(?P<identity>-1|\d{4})_c(?P<camera>\d+)s\d+_\d+_\d+(?:\.jpg){1,2}")
-_NOT_IMAGES = {"Thumbs.db", "desktop.ini"}  # beside these, names that start with a dot
 
 
 def load_market1501(root: Path, *, strict_counts: bool = True) -> Dataset:
@@ -29,29 +29,15 @@ def load_market1501(root: Path, *, strict_counts: bool = True) -> Dataset:
         raise DatasetError(f"{root}: no such folder; it should hold {', '.join(FOLDERS)}")
     records: list[Record] = []
     for folder, (split, expected) in FOLDERS.items():
-        found = sorted(_records(root / folder, split), key=lambda record: record.path)
-        if not found:
-            raise DatasetError(f"{root / folder}: holds no image named like 0002_c1s1_000451_03.jpg")
-        if strict_counts and len(found) != expected:
-            raise DatasetError(
-                f"{root / folder}: {len(found):,} images where Market-1501 v15.09.15 has {expected:,}; "
-                "the download is incomplete or changed (a smaller set needs strict_counts=False)"
-            )
+        found = list(_records(root / folder, split))
+        if strict_counts:
+            check_count(root / folder, len(found), expected, "Market-1501 v15.09.15")
         records += found
     return Dataset(NAME, root, tuple(records))
 
 
 def _records(folder: Path, split: Split) -> Iterator[Record]:
-    if not folder.is_dir():
-        raise DatasetError(f"{folder}: missing; Market-1501 has the folders {', '.join(FOLDERS)}")
-    for path in folder.iterdir():
-        if path.name in _NOT_IMAGES or path.name.startswith("."):
-            continue
-        match = _FILE.fullmatch(path.name)
-        if match is None:
-            raise DatasetError(f"{path}: not a Market-1501 name (expected PPPP_cCsS_FFFFFF_DD.jpg)")
-        if path.stat().st_size == 0:
-            raise DatasetError(f"{path}: the file is empty")
+    for path, match in named_images(folder, _FILE, "0002_c1s1_000451_03.jpg"):
         identity = int(match["identity"])
         if split != "gallery" and identity <= DISTRACTOR:
             raise DatasetError(f"{path}: junk and distractors belong in bounding_box_test")

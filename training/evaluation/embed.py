@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from model.bundle.preprocessing import Pixels, resize
+from model.bundle.preprocessing import Pixels
 from model.bundle.routing import Route
 from training.data.images import low_resolution, map_ahead, read_image
 from training.data.manifest import Entry
 from training.evaluation.encoders import Encoder, Vectors, Way
 from training.evaluation.scorers import Labels
+from training.packed import fitted
 
 Advance = Callable[[int], None]
 _BATCH = 32
@@ -26,6 +26,7 @@ _BATCH = 32
 class Embedded:
     """The images of one side, in the manifest's order."""
 
+    files: tuple[str, ...]  # relative to the dataset's root
     vectors: Vectors  # (N, D), unit rows
     labels: Labels
     factors: NDArray[np.int64]  # r; 1 where the image was left as it is
@@ -56,7 +57,7 @@ def embed(
     def prepare(position: int) -> _Prepared:
         image = low_resolution(read_image(root / entries[position].file), applied[position])
         route = way(len(image))
-        return _Prepared(position, route, _fit(image, route.bucket or encoder.size), len(image))
+        return _Prepared(position, route, fitted(image, route.bucket or encoder.size), len(image))
 
     vectors: list[Vectors] = [np.empty(0, np.float32)] * len(entries)
     heights = np.zeros(len(entries), np.int64)
@@ -68,6 +69,7 @@ def embed(
                 heights[item.position] = item.height
             advance(len(batch))
     return Embedded(
+        tuple(entry.file for entry in entries),
         np.stack(vectors) if vectors else np.empty((0, 0), np.float32),
         Labels(_column(e.identity for e in entries), _column(e.camera for e in entries)),
         _column(applied),
@@ -85,12 +87,8 @@ def _embed_batch(
         pixels = np.stack([item.pixels for item in items])
         if route.scale is not None:
             large = encoder.super_resolve(pixels, route.scale)
-            pixels = np.stack(list(pool.map(lambda image: _fit(image, encoder.size), large)))
+            pixels = np.stack(list(pool.map(lambda image: fitted(image, encoder.size), large)))
         yield from zip(items, encoder.embed(pixels, route.branch), strict=True)
-
-
-def _fit(image: Pixels, size: tuple[int, int]) -> Pixels:
-    return image if image.shape[:2] == size else resize(Image.fromarray(image), *size)
 
 
 def _column(values: Iterator[int] | Sequence[int]) -> NDArray[np.int64]:

@@ -1,7 +1,6 @@
 """Networks in PyTorch as encoders: a training checkpoint, and the ImageNet ResNet-50 that it must beat."""
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,11 @@ from model.embedder import Embedder
 from model.pretrained import load_imagenet
 from model.rcan import RCAN, to_pixels
 from model.resnet import Bottleneck, make_stage
+from training.config import Precision
+from training.device import Normalise, autocast, channels_last, pixels_to_tensor
 from training.evaluation.encoders import LOW_RESOLUTION, Vectors
 
-NATIVE_BUCKETS = {4: (32, 16), 3: (42, 21), 2: (64, 32)}  # of 128x64 images made low
-HR_REFERENCE_HEIGHT = 128
+HR_REFERENCE = (128, 64)  # what super-resolution leads to: the native buckets are its fractions
 
 
 class CheckpointEncoder:
@@ -33,38 +33,35 @@ class CheckpointEncoder:
         embedder: Embedder,
         resolvers: Mapping[int, RCAN],
         *,
-        buckets: Mapping[int, tuple[int, int]] = NATIVE_BUCKETS,
-        hr_reference_height: int = HR_REFERENCE_HEIGHT,
+        hr_reference: tuple[int, int] = HR_REFERENCE,
         device: torch.device | str = "cpu",
-        bfloat16: bool = False,
+        precision: Precision = "float32",
     ) -> None:
         self._device = torch.device(device)
-        self._bfloat16 = bfloat16
-        self._embedder = embedder.to(self._device).eval()
-        self._resolvers = {scale: rcan.to(self._device).eval() for scale, rcan in resolvers.items()}
+        self._precision = precision
+        self._embedder = channels_last(embedder.to(self._device).eval())
+        self._resolvers = {
+            scale: channels_last(rcan.to(self._device).eval()) for scale, rcan in resolvers.items()
+        }
         self.size = (embedder.config.height, embedder.config.width)
-        self._mean, self._std = _statistics(Preprocessing(), self._device)
-        self._served_like = _routing_manifest(sorted(resolvers), buckets, hr_reference_height)
+        self._normalise = Normalise(Preprocessing(), self._device)
+        self._served_like = _routing_manifest(sorted(resolvers), hr_reference)
 
     def route(self, height: int, requested: SuperResolution) -> Route:
         return route(height, self._served_like, requested)
 
     @torch.inference_mode()
     def super_resolve(self, images: Pixels, scale: int) -> Pixels:
-        low = _channels_first(images, self._device)
-        with self._autocast():
+        low = pixels_to_tensor(images, self._device)
+        with autocast(self._device, self._precision):
             large = to_pixels(self._resolvers[scale](low, scale))
         return _pixels(large)
 
     @torch.inference_mode()
     def embed(self, images: Pixels, branch: Branch) -> Vectors:
-        crops = (_channels_first(images, self._device) / 255 - self._mean) / self._std
-        with self._autocast():
-            vectors = self._embedder(crops.contiguous(memory_format=torch.channels_last), branch)
-        return _vectors(vectors)
-
-    def _autocast(self) -> AbstractContextManager[object]:
-        return torch.autocast(self._device.type, torch.bfloat16, enabled=self._bfloat16)
+        crops = self._normalise(pixels_to_tensor(images, self._device))
+        with autocast(self._device, self._precision):
+            return _vectors(self._embedder(crops, branch))
 
 
 class ResNet50(nn.Module):
@@ -105,8 +102,8 @@ class ImageNetEncoder:
                 f"{weights}: not a ResNet-50 (missing {absent[:3]}, unexpected {unexpected[:3]})"
             )
         self._device = torch.device(device)
-        self._network = network.to(self._device).eval()
-        self._mean, self._std = _statistics(Preprocessing(), self._device)
+        self._network = channels_last(network.to(self._device).eval())
+        self._normalise = Normalise(Preprocessing(), self._device)
 
     def route(self, height: int, requested: SuperResolution) -> Route:
         return LOW_RESOLUTION
@@ -116,20 +113,24 @@ class ImageNetEncoder:
 
     @torch.inference_mode()
     def embed(self, images: Pixels, branch: Branch) -> Vectors:
-        crops = (_channels_first(images, self._device) / 255 - self._mean) / self._std
-        features = self._network(crops.contiguous(memory_format=torch.channels_last))
-        return _vectors(F.normalize(features, dim=1))
+        crops = self._normalise(pixels_to_tensor(images, self._device))
+        return _vectors(F.normalize(self._network(crops), dim=1))
 
 
-def _routing_manifest(scales: list[int], buckets: Mapping[int, tuple[int, int]], reference: int) -> Manifest:
+def _routing_manifest(scales: list[int], reference: tuple[int, int]) -> Manifest:
     """The part of a bundle's manifest that routing reads."""
     resolvers = [
         SuperResolver.model_validate(
-            {"scale": scale, "height": buckets[scale][0], "width": buckets[scale][1], "file": "checkpoint"}
+            {
+                "scale": scale,
+                "height": reference[0] // scale,
+                "width": reference[1] // scale,
+                "file": "checkpoint",
+            }
         )
         for scale in scales
     ]
-    read: dict[str, Any] = {"super_resolution": tuple(resolvers), "hr_reference_height": reference}
+    read: dict[str, Any] = {"super_resolution": tuple(resolvers), "hr_reference_height": reference[0]}
     return Manifest.model_construct(**read)
 
 
@@ -138,15 +139,6 @@ def _stride_in_first_convolution(weights: Path) -> bool:
     with safe_open(weights, framework="pt") as file:
         layout = (file.metadata() or {}).get("layout", "")
     return "stride in conv1" in layout
-
-
-def _statistics(spec: Preprocessing, device: torch.device) -> tuple[Tensor, Tensor]:
-    mean, std = (torch.tensor(values, device=device).reshape(1, 3, 1, 1) for values in (spec.mean, spec.std))
-    return mean, std
-
-
-def _channels_first(images: Pixels, device: torch.device) -> Tensor:
-    return torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float()
 
 
 def _pixels(images: Tensor) -> Pixels:

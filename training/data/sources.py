@@ -1,0 +1,49 @@
+"""The datasets by name, for the command line."""
+
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+
+from training.data.caviar import load_caviar
+from training.data.cuhk03 import load_cuhk03
+from training.data.cuhk03_p1 import load_cuhk03_p1
+from training.data.market1501 import load_market1501
+from training.data.own import load_own
+from training.data.records import Dataset
+from training.data.viper import load_viper
+
+
+class Source(StrEnum):
+    MARKET1501 = "market1501"
+    CUHK03 = "cuhk03"
+    CUHK03_DETECTED = "cuhk03-detected"
+    CUHK03_P1 = "cuhk03-p1"
+    VIPER = "viper"
+    CAVIAR = "caviar"
+    OWN = "own"
+
+    @property
+    def protocol(self) -> str:
+        """The protocol where none is asked for: CAVIAR and one's own images are as low as they come."""
+        return "native" if self in (Source.CAVIAR, Source.OWN) else "all"
+
+    @property
+    def scorer(self) -> str:
+        """What the field reports on it."""
+        return "market1501" if self in (Source.MARKET1501, Source.OWN) else "single_shot"
+
+
+def load_dataset(source: Source, root: Path, *, split: int = 0, strict_counts: bool = True) -> Dataset:
+    """`split` counts the official or random splits of the sets that have several."""
+    loaders: dict[Source, Callable[[], Dataset]] = {
+        Source.MARKET1501: lambda: load_market1501(root, strict_counts=strict_counts),
+        Source.CUHK03: lambda: load_cuhk03(root, split=split, strict_counts=strict_counts),
+        Source.CUHK03_DETECTED: lambda: load_cuhk03(
+            root, boxes="detected", split=split, strict_counts=strict_counts
+        ),
+        Source.CUHK03_P1: lambda: load_cuhk03_p1(root, strict_counts=strict_counts),
+        Source.VIPER: lambda: load_viper(root, split=split, strict_counts=strict_counts),
+        Source.CAVIAR: lambda: load_caviar(root, split=split, strict_counts=strict_counts),
+        Source.OWN: lambda: load_own(root),
+    }
+    return loaders[source]()
