@@ -11,6 +11,10 @@ class RestormerConfig:
     heads: int = 4
     expansion: float = 2.66  # hidden width of the GDFN: int(64 * 2.66) = 170
 
+    def __post_init__(self) -> None:
+        if self.dim % self.heads:
+            raise ValueError(f"dim ({self.dim}) must be a multiple of heads ({self.heads})")
+
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
@@ -30,6 +34,12 @@ class ModelConfig:
     non_local: bool = True
     galn: bool = True
     side_branches: bool = True
+
+    def __post_init__(self) -> None:
+        if self.restormer and self.restormer_block.dim != self.stem_channels:
+            raise ValueError(
+                f"restormer_block.dim ({self.restormer_block.dim}) must be stem_channels ({self.stem_channels})"
+            )
 
     @property
     def trunk_channels(self) -> int:

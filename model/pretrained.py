@@ -44,7 +44,10 @@ def _load(module: nn.Module, state: Mapping[str, Tensor], prefix: str) -> None:
     part = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
     if "num_batches_tracked" in module.state_dict():  # not in every published file, and of no effect here
         part.setdefault("num_batches_tracked", module.state_dict()["num_batches_tracked"])
-    missing, unexpected = module.load_state_dict(part, strict=False)
+    try:
+        missing, unexpected = module.load_state_dict(part, strict=False)
+    except RuntimeError as error:
+        raise WeightsError(f"ImageNet weights do not fit at {prefix}: {error}") from error
     missing = [name for name in missing if not name.endswith("num_batches_tracked")]
     if missing or unexpected:
         raise WeightsError(
