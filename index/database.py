@@ -12,6 +12,7 @@ from pathlib import Path
 
 from index import schema
 from index.errors import GalleryError, GalleryUnavailable, StorageFull
+from index.reserve import Reserve
 
 _UNUSABLE = {
     sqlite3.SQLITE_PERM: "is not accessible",
@@ -38,12 +39,14 @@ class Database:
         self._readers: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()
         self._closed = False
         self._owes_checkpoint = False
+        self._reserve = Reserve(self.path)
         with self.errors():
             self._lock_file = _lock(self.path)
         try:
             with self.errors():
                 self._writer = self._open_writer()
                 self._inode = self.path.stat().st_ino
+                self._reserve.take()
         except BaseException:
             os.close(self._lock_file)
             raise
@@ -54,14 +57,16 @@ class Database:
         )  # its WAL inherits the mode
         connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
         try:
+            complete = schema.check(connection, str(self.path))
             connection.executescript(
-                f"PRAGMA page_size = {schema.PAGE_SIZE};"
+                f"PRAGMA page_size = {schema.PAGE_SIZE}; PRAGMA auto_vacuum = INCREMENTAL;"
                 "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
                 "PRAGMA secure_delete = ON; PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 5000;"
                 "PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 2000;"
                 "PRAGMA journal_size_limit = 67108864;"
             )
-            schema.prepare(connection, str(self.path))
+            if not complete:
+                schema.create(connection)
         except BaseException:
             connection.close()
             raise
@@ -69,20 +74,32 @@ class Database:
         return connection
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All or nothing, durable on return. The caller sees to it that there is one at a time."""
+    def transaction(self, *, frees_room: bool = False) -> Iterator[sqlite3.Connection]:
+        """All or nothing, durable on return. The caller sees to it that there is one at a time.
+
+        `frees_room`: a deletion, which may use the room that is kept back for it.
+        """
         self._refuse_closed()
-        with self.errors():
-            self._writer.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._writer
-                self._writer.execute("COMMIT")
-            except BaseException:
-                if self._writer.in_transaction:
-                    self._writer.execute("ROLLBACK")
-                raise
-            if self._owes_checkpoint:
-                self.checkpoint()
+        if frees_room:
+            self._reserve.release_if_full()
+        try:
+            with self.errors():
+                yield from self._begin_and_commit()
+        except StorageFull:
+            self.checkpoint()  # the log may hold more than the file needs
+            raise
+        if frees_room or self._owes_checkpoint:
+            self.checkpoint()
+
+    def _begin_and_commit(self) -> Iterator[sqlite3.Connection]:
+        self._writer.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._writer
+            self._writer.execute("COMMIT")
+        except BaseException:
+            if self._writer.in_transaction:
+                self._writer.execute("ROLLBACK")
+            raise
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -112,6 +129,7 @@ class Database:
         What is committed is safe without it. If a long reader (a backup) or a full disk is in the way, it is
         owed, and paid after the next change.
         """
+        self._reserve.release_if_full()
         try:
             self._writer.execute("PRAGMA busy_timeout = 100")
             busy = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
@@ -121,6 +139,7 @@ class Database:
             log.warning("deleted bytes stay in %s-wal for now: %s", self.path, error)
         finally:
             self._writer.execute("PRAGMA busy_timeout = 5000")
+        self._reserve.take()
 
     @contextlib.contextmanager
     def errors(self) -> Iterator[None]:

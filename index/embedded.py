@@ -110,7 +110,7 @@ class EmbeddedGallery:
 
     def remove_identity(self, identity: str, *, actor: str | None = None) -> int:
         with self._writing:
-            with self._database.transaction() as tx:
+            with self._database.transaction(frees_room=True) as tx:
                 owner = store.find_identity(tx, identity)
                 if owner is None:
                     return 0
@@ -118,13 +118,12 @@ class EmbeddedGallery:
                 staged = self._without(tx, images, owner)
                 store.record(tx, actor, "delete", identity=identity, images=[str(image) for image in images])
             self._view = staged
-            self._database.checkpoint()
         return len(images)
 
     def remove_image(self, identity: str, image_id: str, *, actor: str | None = None) -> bool:
         image = listing.image_row(image_id)
         with self._writing:
-            with self._database.transaction() as tx:
+            with self._database.transaction(frees_room=True) as tx:
                 owner = store.find_identity(tx, identity)
                 images = [] if owner is None else store.images_of(tx, owner)
                 if owner is None or image not in images:
@@ -132,7 +131,6 @@ class EmbeddedGallery:
                 staged = self._without(tx, [image], owner if len(images) == 1 else None)
                 store.record(tx, actor, "delete", identity=identity, images=[image_id])
             self._view = staged
-            self._database.checkpoint()
         return True
 
     def _without(self, tx: sqlite3.Connection, images: list[int], emptied: int | None) -> View:
@@ -144,12 +142,11 @@ class EmbeddedGallery:
     def rename(self, identity: str, new: str, *, actor: str | None = None) -> int:
         validation.check_name("identity", new)
         with self._writing:
-            with self._database.transaction() as tx:
+            with self._database.transaction(frees_room=True) as tx:
                 moved = store.rename(tx, identity, new)
                 staged = self._view.renamed(moved, new, store.next_generation(tx))
                 store.record(tx, actor, "rename", identity=identity, new=new, images=len(moved.images))
             self._view = staged
-            self._database.checkpoint()
         return len(moved.images)
 
     def identities(

@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,10 +20,7 @@ class Scanner:
 
     def __init__(self, threads: int | None = None) -> None:
         self.threads = threads or len(os.sched_getaffinity(0))
-        # OpenMP's thread count belongs to the thread that sets it: these workers are the parallelism.
-        self._pool = ThreadPoolExecutor(
-            self.threads, "scan", initializer=faiss.omp_set_num_threads, initargs=(1,)
-        )
+        self._pool = ThreadPoolExecutor(self.threads, "scan")
 
     def best(self, view: View, probe: Vectors, k: int, choice: Choice) -> tuple[Vectors, NDArray[np.int64]]:
         """The `k` best chosen images for one probe (1, D): scores, best first, and identities."""

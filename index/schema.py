@@ -60,8 +60,8 @@ CREATE TRIGGER audit_is_not_erased BEFORE DELETE ON audit
 """
 
 
-def prepare(connection: sqlite3.Connection, path: str) -> None:
-    """Make the tables in an empty file; refuse a file that is not a gallery, or of a newer version."""
+def check(connection: sqlite3.Connection, path: str) -> bool:
+    """Whether the file has the tables already. Refuses one that is not a gallery, or of a newer version."""
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     application: int = connection.execute("PRAGMA application_id").fetchone()[0]
     tables: int = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
@@ -71,11 +71,11 @@ def prepare(connection: sqlite3.Connection, path: str) -> None:
         )
     if application != APPLICATION_ID and (tables or version or application):
         raise GalleryUnavailable(f"{path} is an SQLite file, but not a gallery")
-    if not tables:
-        _create(connection)
+    return bool(tables)
 
 
-def _create(connection: sqlite3.Connection) -> None:
+def create(connection: sqlite3.Connection) -> None:
+    """Make the tables in an empty file."""
     rows = [("gallery_id", uuid.uuid4().hex), ("created_at", time.time_ns() // 1000), ("generation", 0)]
     marks = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION};"
     script = f"BEGIN IMMEDIATE; {_TABLES} {marks}"

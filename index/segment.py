@@ -29,7 +29,7 @@ class Segment:
     alive: Mask | None = None
 
     @classmethod
-    def empty(cls, dimension: int, capacity: int = SEGMENT_ROWS) -> Self:
+    def empty(cls, dimension: int, capacity: int) -> Self:
         scanner = faiss.IndexScalarQuantizer(
             dimension, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
         )
@@ -98,12 +98,14 @@ class Segment:
             parameters.sel = faiss.IDSelectorBitmap(len(bits), faiss.swig_ptr(bits))
         elif self.rows < self.capacity:
             parameters.sel = faiss.IDSelectorRange(0, self.rows)
+        faiss.omp_set_num_threads(1)  # of this thread: OpenMP's spinning costs more than one query is worth
         scores, positions = self.scanner.search(probe, min(k, self.rows), params=parameters)
         found = int(np.count_nonzero(positions[0] >= 0))
         return scores[0, :found], positions[0, :found]
 
     def decoded(self, positions: NDArray[np.intp]) -> Vectors:
         """(len(positions), D) float32."""
+        faiss.omp_set_num_threads(1)
         codes = np.ascontiguousarray(self.columns.vectors[positions]).view(np.uint8)
         return np.asarray(self.scanner.sa_decode(codes), np.float32)
 

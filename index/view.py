@@ -36,7 +36,7 @@ class View:
         start, end = 0, len(rows.ids)
         while start < end:
             if not segments or segments[-1].rows == segments[-1].capacity:
-                segments.append(Segment.empty(self.dimension))
+                segments.append(Segment.empty(self.dimension, SEGMENT_ROWS))
             stop = min(end, start + segments[-1].capacity - segments[-1].rows)
             segments[-1] = segments[-1].append(rows, start, stop)
             start = stop
