@@ -63,7 +63,7 @@ def build_manifest(dataset: Dataset, protocol: str, seed: int) -> Manifest:
     Training images and probes are made low and the gallery is not; in the protocol `native` nothing is.
     """
     if protocol not in PROTOCOLS:
-        raise ValueError(f"unknown protocol {protocol!r}; known are {', '.join(PROTOCOLS)}")
+        raise DatasetError(f"unknown protocol {protocol!r}; known are {', '.join(PROTOCOLS)}")
     records = sorted(PROTOCOLS[protocol](dataset), key=lambda record: (record.path, record.split))
     hashes = _hashes(dataset.root, [record.path for record in records])
     native = protocol == "native"

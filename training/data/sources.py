@@ -27,11 +27,6 @@ class Source(StrEnum):
         """The protocol where none is asked for: CAVIAR and one's own images are as low as they come."""
         return "native" if self in (Source.CAVIAR, Source.OWN) else "all"
 
-    @property
-    def scorer(self) -> str:
-        """What the field reports on it."""
-        return "market1501" if self in (Source.MARKET1501, Source.OWN) else "single_shot"
-
 
 def load_dataset(source: Source, root: Path, *, split: int = 0, strict_counts: bool = True) -> Dataset:
     """`split` counts the official or random splits of the sets that have several."""

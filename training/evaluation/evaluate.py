@@ -100,7 +100,7 @@ def rank(protocol: str, label: str, probes: Embedded, gallery: Embedded, by: Sco
     for subset, members in {"all": np.ones(len(probes.heights), bool), **subsets(probes)}.items():
         if not (outcome.first_match[:, members].any()):
             if subset == "all":
-                raise ValueError(f"{protocol}: no probe has a match by another camera in the gallery")
+                raise DatasetError(f"{protocol}: no probe has a match by another camera in the gallery")
             continue
         summary = summarise(outcome, members)
         figures = {name: value for name, value in vars(summary.mean).items() if name != "without_match"}

@@ -4,6 +4,7 @@ Only images by another camera than the probe's count, for genuine and impostor p
 distractors are nobody and make no pairs.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,3 +64,13 @@ def make_pairs(probes: Embedded, gallery: Embedded) -> Pairs:
             products = probes.vectors[some] @ gallery.vectors[order].T
             scores[np.ix_(some, columns)] = np.maximum.reduceat(products, starts, axis=1)
     return Pairs(scores, probes.labels.identities, identities, probes.heights)
+
+
+def join(parts: Sequence[Pairs]) -> Pairs:
+    """Probes of several runs against one gallery."""
+    return Pairs(
+        np.concatenate([part.scores for part in parts]),
+        np.concatenate([part.people for part in parts]),
+        parts[0].identities,
+        np.concatenate([part.heights for part in parts]),
+    )

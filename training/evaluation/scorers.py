@@ -6,8 +6,9 @@ An impostor whose score equals a match's ranks before it, so that the order of t
 an encoder that maps everything to one vector scores nothing.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cached_property
 from typing import Protocol
 
@@ -108,14 +109,13 @@ class SingleShot:
         return outcome
 
 
-def scorer(name: str, *, repeats: int = 10, seed: int = 0) -> Scorer:
-    known: dict[str, Callable[[], Scorer]] = {
-        "market1501": Market1501,
-        "single_shot": lambda: SingleShot(repeats, seed),
-    }
-    if name not in known:
-        raise ValueError(f"unknown scorer {name!r}; known are {', '.join(known)}")
-    return known[name]()
+class ScorerName(StrEnum):
+    MARKET1501 = "market1501"
+    SINGLE_SHOT = "single_shot"
+
+
+def scorer(name: ScorerName, *, repeats: int = 10, seed: int = 0) -> Scorer:
+    return Market1501() if name is ScorerName.MARKET1501 else SingleShot(repeats, seed)
 
 
 def _rows(scores: ScoreRows, probes: int) -> Iterator[tuple[int, Scores]]:

@@ -1,0 +1,148 @@
+"""The commands on synthetic people: what they print, write and refuse."""
+
+import re
+import shutil
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from model.bundle.runtime import Bundle
+from tests.training.lookalike import make_market1501, save
+from training.data.manifest import read_manifest
+from training.evaluation.command import calibrate, evaluate
+from training.evaluation.report import Report
+
+app = typer.Typer()
+app.command("evaluate")(evaluate)
+app.command("calibrate")(calibrate)
+
+
+def run(*arguments: object) -> str:
+    result = CliRunner().invoke(app, [str(a) for a in arguments], env={"COLUMNS": "160", "TERM": "dumb"})
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def refused(*arguments: object) -> str:
+    result = CliRunner().invoke(app, [str(a) for a in arguments], env={"COLUMNS": "160", "TERM": "dumb"})
+    assert result.exit_code == 2, result.output
+    assert "Traceback" not in result.output
+    return result.output
+
+
+@pytest.fixture(scope="module")
+def market(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_market1501(tmp_path_factory.mktemp("market"), test=45)
+
+
+@pytest.fixture
+def bundle(tiny_bundle: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(tiny_bundle, tmp_path / "bundle")
+
+
+def test_evaluate_reports_and_puts_its_results_into_the_bundle(
+    market: Path, bundle: Path, tmp_path: Path
+) -> None:
+    output = run(
+        *("evaluate", market, "--bundle", bundle, "--no-strict-counts", "--provider", "cpu"),
+        *("--scorer", "market1501", "--scorer", "single_shot", "--calibration", "--far", "0.05"),
+        *("--manifest", tmp_path / "m.jsonl", "--json", tmp_path / "r.json", "--html", tmp_path / "r.html"),
+        *("--sheet", tmp_path / "sheet.html", "--into-bundle"),
+    )
+    manifest = read_manifest(tmp_path / "m.jsonl")
+    assert f"manifest {manifest.digest[:16]}" in output
+    assert "market1501" in output and "single_shot(repeats=10, seed=0)" in output
+    assert "bundle, bilinear instead of RCAN" in output and "Calibration" in output
+
+    report = Report.load(tmp_path / "r.json")
+    assert report.protocol.digest == manifest.digest
+    assert report.measured[0].identity == Bundle.load(bundle).manifest.bundle_id
+    assert report.measured[0].provider == "cpu"
+    assert Bundle.load(bundle).manifest.evaluation == report.results
+    assert Bundle.load(bundle).manifest.calibration == report.calibration
+    assert len(report.calibration) == 4
+    kinds = [(line.result.scorer[:6], line.result.variant, line.result.subset) for line in report.lines]
+    assert len(kinds) == len(set(kinds)) == 2 * 3 * 4
+
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert manifest.digest in page and "<img" not in page and "http" not in re.sub("<svg.*?</svg>", "", page)
+    charts = re.findall("<svg.*?</svg>", page)
+    assert len(charts) == 4 + 4 + 1
+    for chart in charts:
+        assert "nan" not in chart
+        ElementTree.fromstring(chart)
+    sheet = (tmp_path / "sheet.html").read_text(encoding="utf-8")
+    assert sheet.count('class="probe"') == 40 and 'class="match"' in sheet
+
+
+def test_an_existing_manifest_is_used_and_checked(market: Path, bundle: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(market, tmp_path / "market")
+    common = ("evaluate", root, "--bundle", bundle, "--provider", "cpu", "--variant", "bilinear")
+    first = run(*common, "--no-strict-counts", "--manifest", tmp_path / "m.jsonl", "--seed", 5)
+    again = run(*common, "--manifest", tmp_path / "m.jsonl")  # counts and seed come from the file
+
+    def figures(text: str) -> list[str]:
+        return [line for line in text.splitlines() if "│" in line]
+
+    assert "seed 5" in again and figures(first) == figures(again)
+    save(root / "query/0005_c2s1_000001_00.jpg", 77, 2)
+    assert "0005_c2s1_000001_00.jpg: differs" in refused(*common, "--manifest", tmp_path / "m.jsonl")
+
+
+def test_calibrate_writes_into_the_bundle(market: Path, bundle: Path) -> None:
+    before = Bundle.load(bundle).manifest
+    common = ("calibrate", market, "--bundle", bundle, "--no-strict-counts", "--provider", "cpu")
+    message = refused(*common)
+    assert re.search(r"probes of \d+-\d+ px: [\d,]+ impostor pairs cannot support", message)
+    assert Bundle.load(bundle).manifest == before
+    run(*common, "--far", "0.05", "--far", "0.1")
+    after = Bundle.load(bundle).manifest
+    assert after.bundle_id == before.bundle_id
+    assert [(b.min_height, b.max_height) for b in after.calibration] == [
+        (13, 19),
+        (19, 26),
+        (26, 46),
+        (46, None),
+    ]
+    assert [t.far for t in after.calibration[0].thresholds] == [0.05, 0.1]
+
+
+def test_a_folder_of_one_s_own(bundle: Path, tmp_path: Path) -> None:
+    for person in ("anna", "ben", "chloé"):
+        for camera, height in (("door", 64), ("street", 20)):
+            save(
+                tmp_path / f"own/{person}/{camera}/1.png",
+                len(person),
+                len(camera),
+                height=height,
+                width=height // 2,
+            )
+    output = run("evaluate", tmp_path / "own", "--dataset", "own", "--bundle", bundle, "--provider", "cpu")
+    assert "own native: 6 probes, 6 gallery images" in output
+    assert "height 16-31" in output and "height 64-127" in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["evaluate", "nowhere", "--bundle", "BUNDLE"], "nowhere: no such folder"),
+        (["evaluate", "MARKET"], "nothing to evaluate"),
+        (["evaluate", "MARKET", "--bundle", "BUNDLE"], "12,936"),
+        (["evaluate", "MARKET", "--bundle", "MARKET", "--no-strict-counts"], "no bundle in"),
+        (["evaluate", "MARKET", "--checkpoint", "x.safetensors"], "needs --rcan"),
+        (["evaluate", "MARKET", "--bundle", "BUNDLE", "--flip", "--into-bundle"], "without --flip"),
+        (
+            ["evaluate", "MARKET", "--bundle", "BUNDLE", "--protocol", "c9", "--no-strict-counts"],
+            "all, c1, native",
+        ),
+        (["evaluate", "MARKET", "--baseline", "x.safetensors", "--no-strict-counts"], "x.safetensors"),
+    ],
+)
+def test_mistakes_are_one_sentence(
+    market: Path, tiny_bundle: Path, arguments: list[str], message: str
+) -> None:
+    places = {"MARKET": str(market), "BUNDLE": str(tiny_bundle)}
+    assert message in refused(*(places.get(argument, argument) for argument in arguments))

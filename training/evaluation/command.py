@@ -1,0 +1,232 @@
+"""`evaluate` and `calibrate` for the command line."""
+
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from model.bundle.manifest import MANIFEST_NAME
+from model.bundle.session import Precision, Provider, ProviderNotGranted
+from training.data.manifest import Manifest, build_manifest, read_manifest, verify_manifest, write_manifest
+from training.data.sources import Source, load_dataset
+from training.evaluation.calibration import RATES
+from training.evaluation.charts import cmc_curves, reliability_curve, score_histograms
+from training.evaluation.encoders import Flipped
+from training.evaluation.evaluate import Run, Variant
+from training.evaluation.evaluate import evaluate as run_evaluation
+from training.evaluation.html import write_html
+from training.evaluation.progress import tracker
+from training.evaluation.report import Report, make_report
+from training.evaluation.scorers import Scorer, ScorerName, scorer
+from training.evaluation.sheets import write_sheet
+from training.evaluation.study import Calibrated, calibrated
+from training.evaluation.subjects import Subject, baseline_subject, bundle_subject, checkpoint_subject
+from training.evaluation.tables import print_calibration, print_report
+from training.export.manifest_file import update_manifest
+
+Data = Annotated[Path, typer.Argument(help="the dataset's folder; for `own` also a CSV")]
+Kind = Annotated[Source, typer.Option("--dataset", help="which dataset lies there")]
+Protocol = Annotated[str, typer.Option(help="all, c1 or native; empty: the dataset's usual one")]
+Split = Annotated[int, typer.Option(help="split number, for datasets with several")]
+Seed = Annotated[int, typer.Option(help="of the down-sampling factors")]
+ManifestFile = Annotated[
+    Path | None, typer.Option("--manifest", help="use this manifest; it is written where it does not exist")
+]
+BundleFolder = Annotated[Path | None, typer.Option(help="an exported bundle")]
+Checkpoint = Annotated[Path | None, typer.Option(help="DGRL weights (.safetensors), with --rcan")]
+Rcan = Annotated[list[Path] | None, typer.Option(help="RCAN weights for a checkpoint; may be repeated")]
+Rates = Annotated[list[float] | None, typer.Option("--far", help="false-accept rates; may be repeated")]
+ProviderOption = Annotated[Provider, typer.Option(help="what runs a bundle")]
+PrecisionOption = Annotated[Precision, typer.Option(help="auto is the fastest that the provider has")]
+Device = Annotated[str, typer.Option(help="what runs checkpoint and baseline: auto, cpu, cuda")]
+Threads = Annotated[int, typer.Option(help="to decode images")]
+Counts = Annotated[bool, typer.Option(help="insist on the official number of images")]
+Html = Annotated[Path | None, typer.Option(help="write a self-contained page")]
+Into = Annotated[bool, typer.Option(help="put the results into the bundle's manifest")]
+
+
+def evaluate(
+    data: Data,
+    bundle: BundleFolder = None,
+    checkpoint: Checkpoint = None,
+    rcan: Rcan = None,
+    baseline: Annotated[
+        Path | None, typer.Option(help="ImageNet ResNet-50 weights, as a further row")
+    ] = None,
+    dataset: Kind = Source.MARKET1501,
+    protocol: Protocol = "",
+    split: Split = 0,
+    seed: Seed = 0,
+    manifest: ManifestFile = None,
+    scorers: Annotated[list[ScorerName] | None, typer.Option("--scorer", help="may be repeated")] = None,
+    repeats: Annotated[int, typer.Option(help="draws of single_shot")] = 10,
+    variants: Annotated[
+        list[Variant] | None, typer.Option("--variant", help="how probes reach the encoder; may be repeated")
+    ] = None,
+    flip: Annotated[bool, typer.Option(help="add each image's mirror image")] = False,
+    calibration: Annotated[bool, typer.Option(help="calibrate too, for the report")] = False,
+    far: Rates = None,
+    provider: ProviderOption = Provider.AUTO,
+    precision: PrecisionOption = Precision.AUTO,
+    device: Device = "auto",
+    threads: Threads = 2,
+    strict_counts: Counts = True,
+    json: Annotated[Path | None, typer.Option(help="write the report as JSON")] = None,
+    html: Html = None,
+    sheet: Annotated[
+        Path | None, typer.Option(help="write rankings with images of people: keep that file to yourself")
+    ] = None,
+    into_bundle: Into = False,
+) -> None:
+    """Rank-1/5/10, mAP and mINP, overall and per down-sampling factor."""
+    with _clear_errors():
+        console = Console()
+        if bundle is None and checkpoint is None and baseline is None:
+            raise typer.BadParameter("nothing to evaluate: give --bundle, --checkpoint or --baseline")
+        if bundle is None and (into_bundle or calibration):
+            raise typer.BadParameter("--into-bundle and --calibration need --bundle")
+        if flip and (into_bundle or calibration):
+            raise typer.BadParameter("a bundle is served without --flip: its results and calibration too")
+        wanted = variants or _usual_variants(dataset)
+        if checkpoint is not None and not rcan and Variant.SUPER_RESOLVED in wanted:
+            raise typer.BadParameter("a checkpoint needs --rcan, or --variant bilinear")
+        used = _manifest(manifest, dataset, data, protocol, split, seed, strict_counts)
+        if calibration:
+            wanted = list(dict.fromkeys([Variant.SUPER_RESOLVED, *wanted, Variant.SHARP]))
+        by = [scorer(name, repeats=repeats, seed=seed) for name in scorers or [_usual_scorer(dataset)]]
+        subjects: list[tuple[Subject, list[Variant]]] = []
+        if bundle is not None:
+            subjects.append((bundle_subject(bundle, provider, precision), wanted))
+        if checkpoint is not None:
+            subjects.append((checkpoint_subject(checkpoint, rcan or [], precision, device), wanted))
+        if baseline is not None:
+            subjects.append((baseline_subject(baseline, device), [Variant.SUPER_RESOLVED]))
+        runs: list[Run] = []
+        found: Calibrated | None = None
+        for subject, ways in subjects:
+            encoder = Flipped(subject.encoder) if flip else subject.encoder
+            done = run_evaluation(used, _root(data), encoder, ways, by, tracker(console), threads=threads)
+            if calibration and not runs:
+                found = calibrated(used, encoder, done, far or RATES)
+            runs += done
+        measured = [subject.measured for subject, _ in subjects]
+        report = make_report(used, measured, runs, _command(), found.buckets if found else ())
+        print_report(report, console)
+        _write(report, runs, found, json, html, sheet, _root(data))
+        if into_bundle and bundle is not None:
+            update_manifest(bundle, evaluation=report.results, calibration=found.buckets if found else None)
+            console.print(f"written into {bundle / MANIFEST_NAME}", highlight=False)
+
+
+def calibrate(
+    data: Data,
+    bundle: Annotated[Path, typer.Option(help="an exported bundle")],
+    dataset: Kind = Source.MARKET1501,
+    protocol: Protocol = "",
+    split: Split = 0,
+    seed: Seed = 0,
+    manifest: ManifestFile = None,
+    far: Rates = None,
+    provider: ProviderOption = Provider.AUTO,
+    precision: PrecisionOption = Precision.AUTO,
+    threads: Threads = 2,
+    strict_counts: Counts = True,
+    html: Html = None,
+    into_bundle: Into = True,
+) -> None:
+    """Score to probability, and thresholds at false-accept rates, per probe height."""
+    with _clear_errors():
+        console = Console()
+        used = _manifest(manifest, dataset, data, protocol, split, seed, strict_counts)
+        subject = bundle_subject(bundle, provider, precision)
+        by: list[Scorer] = [scorer(_usual_scorer(dataset))]
+        runs = run_evaluation(
+            used,
+            _root(data),
+            subject.encoder,
+            [Variant.SUPER_RESOLVED, Variant.SHARP],
+            by,
+            tracker(console),
+            threads=threads,
+        )
+        found = calibrated(used, subject.encoder, runs, far or RATES)
+        print_calibration(found.buckets, console)
+        report = make_report(used, [subject.measured], runs, _command(), found.buckets)
+        _write(report, runs, found, None, html, None, _root(data))
+        if into_bundle:
+            update_manifest(bundle, calibration=found.buckets)
+            console.print(f"written into {bundle / MANIFEST_NAME}", highlight=False)
+
+
+def _manifest(
+    path: Path | None, source: Source, data: Path, protocol: str, split: int, seed: int, strict: bool
+) -> Manifest:
+    if path is not None and path.exists():
+        manifest = read_manifest(path)
+        verify_manifest(manifest, _root(data))
+        return manifest
+    dataset = load_dataset(source, data, split=split, strict_counts=strict)
+    manifest = build_manifest(dataset, protocol or source.protocol, seed)
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_manifest(manifest, path)
+    return manifest
+
+
+def _usual_variants(source: Source) -> list[Variant]:
+    """CAVIAR's probes are never super-resolved (paper, IV-C)."""
+    return [Variant.BILINEAR] if source is Source.CAVIAR else [Variant.SUPER_RESOLVED, Variant.BILINEAR]
+
+
+def _usual_scorer(source: Source) -> ScorerName:
+    """What the field reports on it."""
+    ranked = source in (Source.MARKET1501, Source.OWN)
+    return ScorerName.MARKET1501 if ranked else ScorerName.SINGLE_SHOT
+
+
+def _write(
+    report: Report,
+    runs: Sequence[Run],
+    found: Calibrated | None,
+    json: Path | None,
+    html: Path | None,
+    sheet: Path | None,
+    root: Path,
+) -> None:
+    if json is not None:
+        report.save(json)
+    if html is not None:
+        write_html(
+            report,
+            html,
+            curves=cmc_curves(runs),
+            histograms=score_histograms(found.pairs, found.buckets) if found else (),
+            reliability=reliability_curve(found.pairs, found.buckets) if found else "",
+        )
+    if sheet is not None:
+        write_sheet(sheet, root, runs[0])
+
+
+def _root(data: Path) -> Path:
+    return data.parent if data.is_file() else data
+
+
+def _command() -> str:
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+@contextmanager
+def _clear_errors() -> Iterator[None]:
+    """What a user can mend is one sentence and exit code 2, not a traceback."""
+    try:
+        yield
+    except (ValueError, OSError, ProviderNotGranted) as error:
+        if type(error) is ValueError:  # the project's own errors are subclasses: this one is a defect
+            raise
+        typer.echo(f"dgrl-train: {error}", err=True)
+        raise typer.Exit(2) from error

@@ -1,0 +1,80 @@
+"""What is evaluated, opened from its files, with what the report says about it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import typer
+
+from model.bundle.manifest import sha256_of
+from model.bundle.runtime import Bundle, Runtime
+from model.bundle.session import Precision, Provider
+from training.evaluation.encoders import BundleEncoder, Encoder
+from training.evaluation.report import Measured
+
+
+@dataclass(frozen=True)
+class Subject:
+    encoder: Encoder
+    measured: Measured
+
+
+def bundle_subject(bundle: Path, provider: Provider, precision: Precision) -> Subject:
+    runtime = Runtime(Bundle.load(bundle), provider, precision=precision)
+    measured = Measured(
+        name=BundleEncoder.name,
+        identity=runtime.manifest.bundle_id,
+        source=runtime.manifest.name,
+        provider=runtime.granted,
+        precision=runtime.precision,
+    )
+    return Subject(BundleEncoder(runtime), measured)
+
+
+# torch is imported where it is needed: a bundle is evaluated without it
+
+
+def checkpoint_subject(checkpoint: Path, rcan: Sequence[Path], precision: Precision, device: str) -> Subject:
+    from model.weights import load_dgrl, load_rcan
+    from training.evaluation.torch_encoders import CheckpointEncoder
+
+    computed: Literal["bfloat16", "float32"] = "bfloat16" if precision is Precision.BFLOAT16 else "float32"
+    networks = [load_rcan(path) for path in rcan]
+    encoder = CheckpointEncoder(
+        load_dgrl(checkpoint).embedder,
+        {scale: network for network in networks for scale in network.config.scales},
+        device=_device(device),
+        precision=computed,
+    )
+    measured = Measured(
+        name=encoder.name,
+        identity="+".join(sha256_of(path)[:16] for path in (checkpoint, *rcan)),
+        source=checkpoint.name,
+        provider=f"torch {_device(device)}",
+        precision=computed,
+    )
+    return Subject(encoder, measured)
+
+
+def baseline_subject(weights: Path, device: str) -> Subject:
+    from training.evaluation.torch_encoders import ImageNetEncoder
+
+    encoder = ImageNetEncoder(weights, device=_device(device))
+    measured = Measured(
+        name=encoder.name,
+        identity=sha256_of(weights)[:16],
+        source=weights.name,
+        provider=f"torch {_device(device)}",
+        precision="float32",
+    )
+    return Subject(encoder, measured)
+
+
+def _device(name: str) -> str:
+    from training.device import choose_device
+
+    try:
+        return str(choose_device(name))
+    except (ValueError, RuntimeError) as error:  # torch raises the latter for a name that it does not know
+        raise typer.BadParameter(str(error)) from error
