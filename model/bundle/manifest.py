@@ -91,6 +91,10 @@ class Parity(_Record):
     max_abs_difference: float  # float32 graph
     min_cosine: float  # float32 graph
     min_cosine_stored: float  # weights as stored (float16 storage rounds them)
+    max_batch_difference: float | None = None  # a row of a batch against the same crop alone
+    swapped_cosine: float | None = None  # mean, with red and blue exchanged
+    resolver_max_levels: int | None = None  # super-resolution: largest difference in grey levels
+    resolver_differing: float | None = None  # super-resolution: share of samples that differ at all
     rank1_float32: float | None = None
     rank1_bfloat16: float | None = None
 
@@ -132,7 +136,7 @@ class Manifest(_Record):
     encoders: Encoders
     super_resolution: tuple[SuperResolver, ...]
     hr_reference_height: int = Field(ge=16)  # probes close to or above this skip super-resolution
-    precision: Literal["float32", "float16"]  # of the stored weights; the graphs compute in float32
+    precision: Literal["float32", "float16"]  # of the encoders' stored weights; graphs compute in float32
     training: TrainingRecord
     parity: Parity | None = None
     evaluation: tuple[EvaluationResult, ...] = ()

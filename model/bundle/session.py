@@ -142,6 +142,9 @@ def _session_options(provider: Provider, options: SessionOptions) -> ort.Session
     session = ort.SessionOptions()
     session.intra_op_num_threads = options.threads
     session.inter_op_num_threads = 1
+    session.add_session_config_entry(
+        "session.intra_op.allow_spinning", "0"
+    )  # several sessions share the cores
     session.log_severity_level = 3  # errors; what matters below that is checked here
     if provider is Provider.OPENVINO:  # the whole graph on OpenVINO, or no session
         session.add_session_config_entry("session.disable_cpu_ep_fallback", "1")

@@ -40,7 +40,8 @@ def tiny_settings(bundle: Path, data_dir: Path, **changes: Any) -> Settings:
 @contextmanager
 def serving(settings: Settings, app: FastAPI | None = None) -> Iterator[Live]:
     app = app or create_app(settings)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
+        listener.bind(("127.0.0.1", 0))  # with IPPROTO_TCP named, asyncio sets TCP_NODELAY
         server = uvicorn.Server(
             uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, proxy_headers=False)
         )

@@ -1,0 +1,64 @@
+"""`dgrl-train export`: checkpoints in, a bundle out, or exit status 1 and nothing written."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+
+from model.bundle.manifest import TrainingRecord
+from model.bundle.preprocessing import ImageError
+from model.weights import WeightsError, load_dgrl, load_rcan
+from training.data.records import DatasetError
+from training.export.bundle import export_bundle
+from training.export.config import ExportConfig, ExportError, Networks
+from training.export.gate import GateFailed
+from training.export.pictures import TooFewCrops, read_crops
+from training.export.rank1 import market1501_rank1
+from training.export.storage import StoredPrecision
+
+
+def export(
+    dgrl: Annotated[Path, typer.Option(help="Weights of the trained DGRL network.")],
+    rcan: Annotated[list[Path], typer.Option(help="Weights of a super-resolver; repeat for other scales.")],
+    crops: Annotated[Path, typer.Option(help="Folder with at least 64 real crops for the parity gate.")],
+    record: Annotated[Path, typer.Option(help="JSON: data, terms, recipe, started_from, device, details.")],
+    out: Annotated[Path, typer.Option(help="The bundle's folder; must not exist yet.")],
+    name: Annotated[str | None, typer.Option(help="The bundle's name (the folder's unless given).")] = None,
+    precision: Annotated[StoredPrecision, typer.Option(help="Of the encoders' stored weights.")] = "float16",
+    resolver_precision: Annotated[StoredPrecision, typer.Option(help="Of the super-resolvers'.")] = "float32",
+    market1501: Annotated[
+        Path | None, typer.Option(help="Market-1501: also check Rank-1 in bfloat16 against float32.")
+    ] = None,
+) -> None:
+    """Export a bundle from checkpoints, if it passes the parity gate."""
+    console, errors = Console(), Console(stderr=True)
+    config = ExportConfig(name or out.name, precision, resolver_precision)
+    try:
+        networks = Networks(load_dgrl(dgrl).embedder, tuple(load_rcan(path) for path in rcan))
+        manifest = export_bundle(
+            networks,
+            read_crops(crops),
+            out,
+            TrainingRecord.model_validate_json(record.read_bytes()),
+            config,
+            rank1=market1501_rank1(market1501) if market1501 else None,
+            say=lambda line: console.print(line, highlight=False, soft_wrap=True),
+        )
+    except GateFailed as failure:
+        errors.print(f"The export failed the gate; no bundle was written.\n{failure}", soft_wrap=True)
+        raise typer.Exit(1) from failure
+    except (
+        WeightsError,
+        ExportError,
+        TooFewCrops,
+        ImageError,
+        DatasetError,
+        OSError,
+        ValidationError,
+    ) as error:
+        errors.print(f"No bundle was written: {error}", soft_wrap=True)
+        raise typer.Exit(1) from error
+    size = sum(f.stat().st_size for f in out.rglob("*") if f.is_file()) / 2**20
+    console.print(f"{out}: bundle {manifest.bundle_id}, {size:.1f} MiB", highlight=False)
