@@ -32,7 +32,7 @@ lint: ## check style and types
 	@$(testing)
 	.venv-test/bin/ruff check .
 	.venv-test/bin/ruff format --check .
-	.venv-test/bin/mypy
+	.venv-test/bin/python -m mypy
 
 bench: ## run the benchmarks
 	@$(testing)

@@ -42,9 +42,11 @@ def _run(console: Console, seed: int) -> None:
     with console.status("Starting the service"), running_service() as url:
         console.print(f"Service ready on {url} after {time.perf_counter() - started:.1f} s")
         with httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
+            model = client.get("/model").raise_for_status().json()
             everyone = people(PEOPLE, seed)
             images = enrol(client, everyone)
             found = search(client, everyone)
+    console.print(f"Bundle {model['manifest']['name']} on {model['provider']} in {model['precision']}")
     console.print(f"Enrolled {images} sharp crops of {len(everyone)} synthetic people\n")
     console.print(ranking(found))
     console.print(timings(found))

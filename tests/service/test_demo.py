@@ -11,6 +11,14 @@ from pathlib import Path
 import pytest
 
 COMMAND = [sys.executable, "-m", "service.demo"]
+OFFLINE = ["unshare", "--map-root-user", "--net"]  # a network of its own, without a way out
+LOOPBACK_UP = """
+import fcntl, os, socket, struct, sys
+SIOCSIFFLAGS, IFF_UP = 0x8914, 0x1
+with socket.socket() as any_socket:
+    fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sh", b"lo", IFF_UP))
+os.execv(sys.executable, [sys.executable, "-m", "service.demo"])
+"""
 
 
 @pytest.fixture
@@ -31,6 +39,15 @@ def test_it_ranks_the_people_and_leaves_nothing_behind(environment: dict[str, st
     for title in ("decode", "super-resolve", "embed", "search", "whole query"):
         assert title in result.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_it_needs_no_network(environment: dict[str, str]) -> None:
+    if subprocess.run([*OFFLINE, "true"], capture_output=True).returncode != 0:
+        pytest.skip("this system lets no user make a network of their own")
+    command = [*OFFLINE, sys.executable, "-c", LOOPBACK_UP]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+    assert result.returncode == 0, result.stderr
+    assert "small crops found the right person first." in result.stdout
 
 
 def test_a_service_that_cannot_start_is_one_sentence(environment: dict[str, str], tmp_path: Path) -> None:
