@@ -73,7 +73,16 @@ def load_state(
         index, key = name.split(".", 1)
         state.setdefault(int(index), {})[key] = tensor
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+    _lay_out_like_parameters(optimiser)
     return int(header["step"])
+
+
+def _lay_out_like_parameters(optimiser: torch.optim.Optimizer) -> None:
+    """Fused kernels walk parameter and state in memory order: both must be channels-last, or neither."""
+    for parameter, state in optimiser.state.items():
+        for name, value in state.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                state[name] = torch.empty_like(parameter).copy_(value)
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

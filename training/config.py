@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from model.config import ModelConfig, RCANConfig
 
@@ -107,36 +107,38 @@ def load_recipe(default: RecipeT, path: Path | None) -> RecipeT:
 
 def overlay(record: RecipeT, values: Mapping[str, Any], where: str) -> RecipeT:
     """A copy of a (nested) record with some fields changed; an unknown name or wrong type is a ConfigError."""
-    assert dataclasses.is_dataclass(record) and not isinstance(record, type)
-    known = [f.name for f in dataclasses.fields(record)]
+    types = get_type_hints(type(record))
     changed: dict[str, Any] = {}
     for name, value in values.items():
-        if name not in known:
-            close = difflib.get_close_matches(name, known, 1)
+        if name not in types:
+            close = difflib.get_close_matches(name, types, 1)
             hint = f"did you mean {close[0]}? " if close else ""
-            raise ConfigError(f"{where}: unknown field {name!r}; {hint}valid names: {', '.join(known)}")
-        changed[name] = _converted(getattr(record, name), value, f"{where}: {name}")
+            raise ConfigError(f"{where}: unknown field {name!r}; {hint}valid names: {', '.join(types)}")
+        changed[name] = _converted(types[name], getattr(record, name), value, f"{where}: {name}")
     try:
-        return dataclasses.replace(record, **changed)
+        return dataclasses.replace(record, **changed)  # type: ignore[type-var]
     except ValueError as error:
         raise ConfigError(f"{where}: {error}") from error
 
 
-def _converted(current: Any, value: Any, where: str) -> Any:
+def _converted(kind: Any, current: Any, value: Any, where: str) -> Any:
+    """`value` as a field of type `kind`."""
     if dataclasses.is_dataclass(current):
         if not isinstance(value, Mapping):
             raise ConfigError(f"{where} is a table, not {value!r}")
         return overlay(current, value, where)
-    if isinstance(current, tuple) and isinstance(value, list):
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind):
+            raise ConfigError(f"{where} is one of {', '.join(map(str, get_args(kind)))}, not {value!r}")
+        return value
+    if get_origin(kind) is tuple and isinstance(value, list):
         return tuple(value)
-    if isinstance(current, float) and type(value) is int:
+    if kind is float and type(value) is int:
         return float(value)
-    if type(current) is int and isinstance(value, float):
+    if kind is int and type(value) is float:
         raise ConfigError(f"{where} is a whole number, not {value!r}")
-    if not isinstance(value, type(current)) and not (
-        isinstance(current, int | float) and type(value) in (int, float)
-    ):
-        raise ConfigError(f"{where} is of type {type(current).__name__}, not {value!r}")
+    if type(value) is not (get_origin(kind) or kind):
+        raise ConfigError(f"{where} is of type {getattr(kind, '__name__', kind)}, not {value!r}")
     return value
 
 

@@ -15,7 +15,7 @@ class Progress:
     """Counts images, prints a line every `every` steps and writes the same figures for TensorBoard."""
 
     def __init__(self, folder: Path, *, steps: int, first: int, every: int) -> None:
-        self._writer = SummaryWriter(str(folder))  # type: ignore[no-untyped-call]
+        self._writer = SummaryWriter(str(folder))
         self._steps, self._every = steps, every
         self._started = self._since = time.monotonic()
         self._first, self._images = first, 0
@@ -26,7 +26,7 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._writer.close()  # type: ignore[no-untyped-call]
+        self._writer.close()
 
     def due(self, step: int) -> bool:
         """Whether step `step` (counted from 0) is one to log."""
@@ -45,7 +45,7 @@ class Progress:
         log.info("step %d/%d  %s  %.1f images/s  %s left", step + 1, self._steps, text, speed, _clock(left))
         for name, value in figures.items():
             self._writer.add_scalar(name, value, step + 1)
-        self._writer.add_scalar("images per second", speed, step + 1)  # type: ignore[no-untyped-call]
+        self._writer.add_scalar("images per second", speed, step + 1)
         self._since, self._images = now, 0
 
 

@@ -44,8 +44,10 @@ class PKSampler:
         batches = []
         for _ in range(self.steps_per_epoch):
             if len(order) < self._p:
-                fresh = [int(i) for i in random.permutation(len(self._images)) if i not in order]
-                order += fresh
+                fresh = random.permutation(len(self._images)).tolist()
+                order += sorted(
+                    fresh, key=order.__contains__
+                )  # no identity twice in the batch that spans two passes
             chosen, order = order[: self._p], order[self._p :]
             batches.append(np.concatenate([self._take(decks, identity, random) for identity in chosen]))
         return batches

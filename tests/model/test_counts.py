@@ -34,7 +34,9 @@ def test_a_restormer_block_has_54_072_parameters() -> None:
 
 
 def test_the_backbone_costs_4_05_gmac_and_the_whole_embedder_5_86() -> None:
-    assert giga_macs(ModelConfig(non_local=False, restormer=False, galn=False)) == pytest.approx(4.05, abs=0.02)
+    assert giga_macs(ModelConfig(non_local=False, restormer=False, galn=False)) == pytest.approx(
+        4.05, abs=0.02
+    )
     assert giga_macs(ModelConfig()) == pytest.approx(5.86, abs=0.02)
 
 

@@ -19,7 +19,7 @@ def pair() -> tuple[torch.Tensor, torch.Tensor]:
 
 def make(**changes: object) -> DGRL:
     torch.manual_seed(0)
-    return DGRL(dataclasses.replace(TINY_MODEL, **changes))
+    return DGRL(dataclasses.replace(TINY_MODEL, **{"non_local": True, **changes}))
 
 
 def test_every_parameter_gets_a_gradient(pair: tuple[torch.Tensor, torch.Tensor]) -> None:

@@ -20,7 +20,9 @@ def test_dgrl_comes_back_with_its_architecture(tmp_path: Path) -> None:
     save_weights(tmp_path / "dgrl.safetensors", network)
     loaded = load_dgrl(tmp_path / "dgrl.safetensors")
     assert loaded.config == TINY_MODEL
-    assert all(torch.equal(tensor, loaded.state_dict()[name]) for name, tensor in network.state_dict().items())
+    assert all(
+        torch.equal(tensor, loaded.state_dict()[name]) for name, tensor in network.state_dict().items()
+    )
 
 
 def test_a_file_of_another_kind_is_named(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def total_loss(output: DGRLOutput, labels: Tensor, config: LossConfig) -> Losses
     if config.wrt:
         each = [wrt_loss(branch.feature, both) for branch in output.branches]
         terms["wrt"] = config.wrt * _weighted(each, config.side_wrt)
-    if config.mutual and len(output.branches) > 1:
+    if config.mutual:
         terms["mutual"] = config.mutual * mutual_loss([branch.logits for branch in output.branches])
     if not terms:
         raise ValueError("every loss is turned off: there is nothing to train")

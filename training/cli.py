@@ -1,0 +1,124 @@
+"""`dgrl-train`: every step from images to a bundle is one command."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from model.weights import load_rcan
+from training.config import DGRLRecipe, RCANRecipe, load_recipe
+from training.data.manifest import build_manifest, read_manifest, verify_manifest, write_manifest
+from training.data.sources import Source, load_dataset
+from training.device import choose_device
+from training.evaluation.command import calibrate, evaluate
+from training.experiment import Data, describe_rcan, run_dgrl, run_rcan
+from training.export.command import export
+from training.start import from_checkpoint, from_imagenet
+from training.super_resolution_quality import Quality
+from training.super_resolve import Enlargement
+from training.train_dgrl import TrainingFailed
+from training.train_rcan import WEIGHTS_NAME
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+app.command()(evaluate)
+app.command()(calibrate)
+app.command()(export)
+
+Root = Annotated[Path, typer.Argument(help="the dataset's folder in its official layout")]
+Kind = Annotated[Source, typer.Option("--dataset", help="which dataset lies there")]
+Recipe = Annotated[Path | None, typer.Option(help="TOML laid over the paper's recipe")]
+Out = Annotated[Path, typer.Option(help="the run's folder; a run that was cut off goes on")]
+Cache = Annotated[Path, typer.Option(help="decoded and super-resolved images are kept here")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
+Seed = Annotated[int, typer.Option(help="of the down-sampling factors")]
+Counts = Annotated[bool, typer.Option(help="insist on the official number of images")]
+
+
+@app.command()
+def rcan(
+    root: Root,
+    recipe: Recipe = None,
+    out: Out = Path("runs/rcan"),
+    dataset: Kind = Source.MARKET1501,
+    seed: Seed = 0,
+    cache: Cache = Path("runs/cache"),
+    device: Device = "auto",
+    strict_counts: Counts = True,
+) -> None:
+    """Train the super-resolver on the training identities."""
+    with _said():
+        data = _data(root, dataset, seed, cache, strict_counts)
+        quality = run_rcan(load_recipe(RCANRecipe(), recipe), data, out, choose_device(device))
+        Console().print(describe_rcan(load_rcan(out / WEIGHTS_NAME)), _table(quality))
+
+
+@app.command()
+def dgrl(
+    root: Root,
+    rcan: Annotated[Path | None, typer.Option(help="RCAN weights that make the SR twins")] = None,
+    bilinear: Annotated[bool, typer.Option(help="no super-resolution: enlarge plainly")] = False,
+    imagenet: Annotated[
+        Path | None, typer.Option(help="ResNet-50 weights (.safetensors); default: torchvision's")
+    ] = None,
+    start_from: Annotated[
+        Path | None, typer.Option(help="start from another DGRL checkpoint instead")
+    ] = None,
+    recipe: Recipe = None,
+    out: Out = Path("runs/dgrl"),
+    dataset: Kind = Source.MARKET1501,
+    seed: Seed = 0,
+    cache: Cache = Path("runs/cache"),
+    device: Device = "auto",
+    strict_counts: Counts = True,
+) -> None:
+    """Train DGRL on pairs of HR images and their super-resolved twins."""
+    with _said():
+        if (rcan is None) != bilinear:
+            raise ValueError("give either --rcan WEIGHTS or --bilinear")
+        chosen, used = choose_device(device), load_recipe(DGRLRecipe(), recipe)
+        data = _data(root, dataset, seed, cache, strict_counts)
+        enlarge: Enlargement = "bilinear" if rcan is None else load_rcan(rcan)
+        if start_from is None:
+            start = from_imagenet(used.model, used.seed, imagenet)
+        else:
+            start = from_checkpoint(used.model, used.seed, start_from)
+        weights = run_dgrl(used, data, start, enlarge, rcan, out, chosen)
+        Console().print(f"{weights}: started from {start.source}", highlight=False)
+
+
+def _data(root: Path, source: Source, seed: int, cache: Path, strict: bool) -> Data:
+    """The manifest is drawn once and kept beside the caches; later runs verify the files against it."""
+    path = cache / f"{source.value}-{source.protocol}-seed{seed}.manifest"
+    if path.is_file():
+        manifest = read_manifest(path)
+        verify_manifest(manifest, root)
+        return Data(root, manifest, cache)
+    manifest = build_manifest(load_dataset(source, root, strict_counts=strict), source.protocol, seed)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_manifest(manifest, path)
+    return Data(root, manifest, cache)
+
+
+def _table(quality: dict[int, Quality]) -> Table:
+    table = Table("scale", "PSNR", "SSIM", "bicubic PSNR", "bicubic SSIM")
+    for scale, q in quality.items():
+        table.add_row(
+            f"x{scale}", f"{q.psnr:.2f}", f"{q.ssim:.4f}", f"{q.bicubic_psnr:.2f}", f"{q.bicubic_ssim:.4f}"
+        )
+    return table
+
+
+@contextmanager
+def _said() -> Iterator[None]:
+    """What a user can mend is one sentence and exit code 2, not a traceback."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    try:
+        yield
+    except (ValueError, OSError, TrainingFailed, FloatingPointError) as error:
+        typer.echo(f"dgrl-train: {error}", err=True)
+        raise typer.Exit(2) from error

@@ -1,0 +1,62 @@
+"""Where a DGRL training starts: ImageNet's ResNet-50, or another DGRL checkpoint."""
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from model.config import ModelConfig
+from model.dgrl import DGRL
+from model.pretrained import load_imagenet, start_from_imagenet
+from model.weights import WeightsError, load_dgrl
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A network to train and, for the record, where its weights come from."""
+
+    network: DGRL
+    source: str
+
+
+def from_imagenet(config: ModelConfig, seed: int, weights: Path | None) -> Start:
+    """ImageNet's ResNet-50 from a safetensors file, or torchvision's IMAGENET1K_V1 where torchvision works."""
+    torch.manual_seed(seed)
+    network = DGRL(config)
+    state, source = (load_imagenet(weights), weights.name) if weights else _torchvision_weights()
+    start_from_imagenet(network, state)
+    return Start(network, f"ImageNet-1k ResNet-50 ({source})")
+
+
+def from_checkpoint(config: ModelConfig, seed: int, weights: Path) -> Start:
+    """Every tensor of another DGRL checkpoint that the architecture shares, by name and shape.
+
+    A network with other switches (side branches, say) keeps its own initialisation for the rest; the embedder
+    must be covered whole.
+    """
+    torch.manual_seed(seed)
+    network = DGRL(config)
+    own, given = network.state_dict(), load_dgrl(weights).state_dict()
+    shared = {
+        name: tensor for name, tensor in given.items() if name in own and own[name].shape == tensor.shape
+    }
+    if missing := [name for name in own if name.startswith("embedder.") and name not in shared]:
+        raise WeightsError(
+            f"{weights}: another embedder than the recipe's ({len(missing)} tensors, e.g. {missing[0]})"
+        )
+    network.load_state_dict({**own, **shared})
+    return Start(network, f"DGRL checkpoint {weights.name} ({len(shared)} of {len(own)} tensors)")
+
+
+def _torchvision_weights() -> tuple[Mapping[str, Tensor], str]:
+    try:
+        models = importlib.import_module("torchvision.models")
+    except (ImportError, RuntimeError) as error:  # RuntimeError: built for CUDA beside a CPU-only torch
+        raise WeightsError(
+            f"torchvision cannot be imported here ({error}): give ImageNet weights with --imagenet FILE"
+        ) from error
+    state = models.get_model_weights("resnet50").IMAGENET1K_V1.get_state_dict(progress=False)
+    return {name: tensor for name, tensor in state.items() if not name.startswith("fc.")}, "torchvision"
