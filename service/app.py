@@ -67,6 +67,7 @@ def create_app(settings: Settings) -> FastAPI:
             Middleware(BodyLimit, limits=BodyLimits(settings.max_body_bytes, settings.body_timeout_s)),
         ],
     )
+    app.state.settings = settings
     problems.install(app)
     for module in (gallery, query, verify, embed, health, model, pages):
         app.include_router(module.router)

@@ -2,14 +2,15 @@
 
 The count stands outside the application: whatever an inner layer makes of a body that stops short, the answer
 is this one. A client that is still sending gets the answer first and then a moment in which its bytes are
-thrown away, because a connection closed on unread bytes may destroy the answer on its way.
+thrown away, because a connection closed on unread bytes may destroy the answer on its way. The same goes for a
+body of unknown length that the application answers without reading it to its end.
 """
 
 import asyncio
 import contextlib
 from dataclasses import dataclass
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.problems import Kind, Problem
@@ -32,7 +33,7 @@ class BodyLimit:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         headers = Headers(scope=scope)
-        counted = _Counted(self._limits, receive, send)
+        counted = _Counted(self._limits, receive, send, endless="transfer-encoding" in headers)
         if _announced(headers) > self._limits.max_bytes:
             counted.refusal = _too_large(self._limits)
         else:
@@ -47,10 +48,12 @@ class _Refused(Exception):
 
 
 class _Counted:
-    def __init__(self, limits: BodyLimits, receive: Receive, send: Send) -> None:
+    def __init__(self, limits: BodyLimits, receive: Receive, send: Send, endless: bool) -> None:
         self._limits = limits
         self._receive = receive
         self._send = send
+        self._endless = endless
+        self._lingers = False
         self._bytes = 0
         self._complete = False
         self._deadline = asyncio.get_running_loop().time() + limits.timeout_s
@@ -76,8 +79,15 @@ class _Counted:
     async def send(self, message: Message) -> None:
         if self.refusal and not self.started:
             raise _Refused  # what the application made of the broken-off body
-        self.started = True
-        await self._send(message)
+        if message["type"] == "http.response.start":
+            self.started = True
+            self._lingers = self._endless and not self._complete
+            if self._lingers:
+                MutableHeaders(scope=message)["Connection"] = "close"
+        if self._lingers and not message.get("more_body", False) and message["type"] == "http.response.body":
+            await _send_and_drain(message["body"], self._receive, self._send)
+        else:
+            await self._send(message)
 
     def _refuse(self, refusal: Problem) -> None:
         self.refusal = refusal
@@ -100,16 +110,16 @@ async def _refuse(refusal: Problem, scope: Scope, receive: Receive, send: Send) 
     await send(
         {"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers}
     )
-    await send({"type": "http.response.body", "body": response.body, "more_body": True})
-    if "expect" not in Headers(scope=scope):
-        await _drain(receive)
-    await send({"type": "http.response.body", "body": b"", "more_body": False})
+    if "expect" in Headers(scope=scope):  # the body is not on its way
+        await send({"type": "http.response.body", "body": response.body})
+    else:
+        await _send_and_drain(bytes(response.body), receive, send)
 
 
-async def _drain(receive: Receive) -> None:
-    try:
+async def _send_and_drain(body: bytes, receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.body", "body": body, "more_body": True})
+    with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_LINGER_S):
             while (message := await receive())["type"] == "http.request" and message.get("more_body", False):
                 pass
-    except TimeoutError:
-        return
+    await send({"type": "http.response.body", "body": b"", "more_body": False})

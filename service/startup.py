@@ -50,15 +50,18 @@ def _open(settings: Settings) -> Services:
     bundle = Bundle.load(settings.bundle)
     if settings.check_memory:
         _check_memory(bundle)
-    runtime = _runtime(settings, bundle)
     gallery = open_gallery(
         settings.gallery_uri,
         bundle_id=bundle.manifest.bundle_id,
         dimension=bundle.manifest.dimension,
         keep_images=settings.keep_images,
     )
-    services = _assemble(settings, runtime, gallery, gate)
-    services.inference.warm_up(settings.max_batch)
+    try:
+        services = _assemble(settings, _runtime(settings, bundle), gallery, gate)
+        services.inference.warm_up(settings.max_batch)
+    except BaseException:
+        gallery.close()
+        raise
     _tell(services, first_key)
     return services
 

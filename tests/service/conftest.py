@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -41,7 +42,7 @@ def client(shared_client: httpx.Client) -> httpx.Client:
     """The session's service, with an empty gallery."""
     page = shared_client.get("/gallery", params={"limit": 1000}).json()
     for found in page["identities"]:
-        shared_client.delete(f"/gallery/{httpx.QueryParams({'i': found['identity']}).__str__()[2:]}")
+        shared_client.delete(f"/gallery/{quote(found['identity'], safe='')}")
     return shared_client
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -60,6 +61,8 @@ def serving(settings: Settings, app: FastAPI | None = None) -> Iterator[Live]:
         thread = threading.Thread(target=lambda: asyncio.run(run()), daemon=True)
         thread.start()
         ready.wait()
+        while not server.started and not failure:
+            time.sleep(0.005)
         if failure:
             raise failure[0]
         try:

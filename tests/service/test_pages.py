@@ -1,0 +1,54 @@
+"""The web page and the reference need no other host; the OpenAPI describes what the routes take."""
+
+import re
+
+import httpx
+import pytest
+
+from service.problems import Kind
+
+PAGES = ["/", "/docs", "/static/page.js", "/static/docs.js", "/static/api.js", "/static/style.css"]
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_refers_to_this_host_only(client: httpx.Client, path: str) -> None:
+    answer = client.get(path)
+    assert answer.status_code == 200
+    assert not re.search(r"https?://|//\w+\.\w+", answer.text)
+    for name in re.findall(r'(?:src|href|from)[= ]"(/[^"]*)"', answer.text):
+        assert client.get(name).status_code == 200, name
+
+
+@pytest.mark.parametrize("path", ["/", "/docs"])
+def test_no_script_may_come_from_elsewhere(client: httpx.Client, path: str) -> None:
+    headers = client.get(path).headers
+    assert "default-src 'self'" in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff" and headers["x-frame-options"] == "DENY"
+    assert not re.search(r"<script>|onclick=|style=", client.get(path).text)
+
+
+def test_every_operation_describes_its_body_and_its_problems(client: httpx.Client) -> None:
+    api = client.get("/openapi.json").json()
+    schemas = api["components"]["schemas"]
+    assert {"ProblemDetails", "FieldError", "QueryAnswer", "Enrolled"} <= schemas.keys()
+    assert "HTTPValidationError" not in schemas
+    for kind in Kind:
+        assert kind.type in schemas["ProblemDetails"]["properties"]["type"]["description"]
+    for path, methods in api["paths"].items():
+        for method, operation in methods.items():
+            assert (method in ("post", "patch")) == ("requestBody" in operation), path
+            for status, answer in operation["responses"].items():
+                if int(status) >= 400:
+                    assert list(answer["content"]) == ["application/problem+json"], (path, status)
+    fields = api["paths"]["/query"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+    assert {"images", "top_k", "min_score", "camera", "exclude_camera", "since", "until"} <= fields[
+        "properties"
+    ].keys()
+    assert fields["required"] == ["images"]
+
+
+def test_every_reference_in_the_openapi_resolves(client: httpx.Client) -> None:
+    text = client.get("/openapi.json").text
+    schemas = client.get("/openapi.json").json()["components"]["schemas"]
+    assert set(re.findall(r"#/components/schemas/(\w+)", text)) <= schemas.keys()
+    assert "$defs" not in text
