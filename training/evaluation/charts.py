@@ -56,6 +56,7 @@ def score_histograms(pairs: Pairs, buckets: Sequence[CalibrationBucket]) -> list
             "density",
             (float(edges[0]), float(edges[-1])),
             (0, float(top)),
+            legend_left=True,
         )
         for (name, heights), colour in zip(drawn.items(), (COLOURS[1], COLOURS[0]), strict=True):
             chart.bars(edges.tolist(), heights.tolist(), name, colour=colour)
@@ -67,7 +68,14 @@ def score_histograms(pairs: Pairs, buckets: Sequence[CalibrationBucket]) -> list
 
 def reliability_curve(pairs: Pairs, buckets: Sequence[CalibrationBucket]) -> str:
     """Predicted probability against the share of matches, each half of the persons by the other half's map."""
-    chart = Chart("Calibration, on persons not fitted on", "predicted probability", "matches", (0, 1), (0, 1))
+    chart = Chart(
+        "Calibration, on persons not fitted on",
+        "predicted probability",
+        "matches",
+        (0, 1),
+        (0, 1),
+        legend_left=True,
+    )
     chart.line([(0, 0), (1, 1)], colour="#888888", dashed=True)
     for bucket, colour in zip(buckets, COLOURS * len(buckets), strict=False):
         members = pairs.heights >= bucket.min_height

@@ -24,7 +24,8 @@ def tracker(console: Console) -> Tracker:
     def track(what: str, total: int) -> Iterator[Advance]:
         started = time.perf_counter()
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Speed(), TimeLeft())
-        with Progress(*columns, console=console, transient=True) as progress:
+        hidden = not console.is_terminal
+        with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
             task = progress.add_task(what, total=total)
             yield lambda done: progress.advance(task, done)
         seconds = time.perf_counter() - started

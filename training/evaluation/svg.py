@@ -20,6 +20,7 @@ class Chart:
     y: tuple[float, float]
     width: int = 420
     height: int = 280
+    legend_left: bool = False  # top left; else bottom right
     _marks: list[str] = field(default_factory=list)
     _legend: list[tuple[str, str]] = field(default_factory=list)
 
@@ -69,7 +70,7 @@ class Chart:
             + "".join(self._marks)
             + f'<text x="{middle:.0f}" y="{self.height - 6}" text-anchor="middle">{escape(self.x_label)}</text>'
             f'<text transform="rotate(-90 12 {base / 2 + 14:.0f})" x="12" y="{base / 2 + 14:.0f}" '
-            f'text-anchor="middle">{escape(self.y_label)}</text>' + self._legend_box(right, base) + "</svg>"
+            f'text-anchor="middle">{escape(self.y_label)}</text>' + self._legend_box() + "</svg>"
         )
 
     def _grid(self) -> str:
@@ -87,14 +88,18 @@ class Chart:
             parts.append(f'<text x="{x:.1f}" y="{base + 15}" text-anchor="middle">{value:g}</text>')
         return "".join(parts)
 
-    def _legend_box(self, right: float, base: float) -> str:
-        top = base - 8 - 15 * len(self._legend)
+    def _legend_box(self) -> str:
+        if self.legend_left:
+            x, text, anchor, top = _LEFT + 6, _LEFT + 19, "start", _TOP + 8
+        else:
+            x, text, anchor = self.width - _RIGHT - 14, self.width - _RIGHT - 19, "end"
+            top = self.height - _BOTTOM - 8 - 15 * len(self._legend)
         lines = []
         for row, (label, colour) in enumerate(self._legend):
             y = top + 15 * row
             lines.append(
-                f'<rect x="{right - 14}" y="{y:.0f}" width="9" height="9" fill="{colour}"/>'
-                f'<text x="{right - 19}" y="{y + 9:.0f}" text-anchor="end">{escape(label)}</text>'
+                f'<rect x="{x}" y="{y}" width="9" height="9" fill="{colour}"/>'
+                f'<text x="{text}" y="{y + 9}" text-anchor="{anchor}">{escape(label)}</text>'
             )
         return "".join(lines)
 
