@@ -9,8 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.core import TyperGroup as Group
+from typer.main import get_command
 
 from service.demo.server import running_service
+from training.cli import app
 
 README = Path(__file__).parents[1] / "README.md"
 ADDRESS = "http://127.0.0.1:8000"
@@ -45,6 +48,18 @@ def test_the_commands_of_the_first_screen(address: str, tmp_path: Path) -> None:
     anna, ben, query = answers
     assert [image["status"] for image in (*anna["images"], *ben["images"])] == ["enrolled"] * 3
     assert [match["identity"] for match in query["matches"]] == ["ben", "anna"]
+
+
+def test_the_training_commands_have_the_options_it_gives_them() -> None:
+    training = get_command(app)
+    assert isinstance(training, Group)
+    commands = re.findall(
+        r"^\.venv-test/bin/dgrl-train (\w+)(.*)$", README.read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert {name for name, _ in commands} == training.commands.keys()
+    for name, arguments in commands:
+        known = {option for parameter in training.commands[name].params for option in parameter.opts}
+        assert set(re.findall(r"--[\w-]+", arguments)) <= known, name
 
 
 def test_the_make_targets_it_names_exist() -> None:

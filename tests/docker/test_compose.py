@@ -9,7 +9,7 @@ import pytest
 
 from service.demo.demo import enrol, search
 from service.demo.people import people
-from tests.docker.compose import Compose, inspect
+from tests.docker.compose import KEY, Compose, inspect
 
 pytestmark = pytest.mark.docker
 
@@ -55,6 +55,22 @@ def test_the_container_runs_bare(compose: Compose) -> None:
     assert container["HostConfig"]["ReadonlyRootfs"]
     code = "import importlib.util, os; print(os.getuid(), importlib.util.find_spec('torch'))"
     assert compose("exec", "-T", "dgrl", "python", "-c", code).split() == ["10001", "None"]
+
+
+def test_keys_are_made_inside_the_container(compose: Compose, key: str) -> None:
+    del key
+    made = KEY.findall(compose("exec", "-T", "dgrl", "dgrl", "keys", "create", "reader"))
+    assert len(made) == 1
+    with client(compose, made[0]) as reader:
+        assert reader.get("/gallery").status_code == 200
+
+
+def test_the_gpu_override_asks_for_the_gpu_image_and_a_gpu(compose: Compose) -> None:
+    files = ("--file", "docker-compose.yml", "--file", "docker/compose.gpu.yml")
+    described = compose(*files, "config")
+    assert "target: gpu" in described
+    assert "driver: nvidia" in described
+    assert "read_only: true" in described
 
 
 def test_the_gallery_is_still_there_after_the_container_is_replaced(compose: Compose, key: str) -> None:
