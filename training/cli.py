@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from model.rcan import RCAN
 from model.weights import load_rcan
+from training.ablation import ABLATIONS, Bench, Resolver, ablated, comparison, run_ablation
 from training.config import DGRLRecipe, RCANRecipe, load_recipe
 from training.data.manifest import build_manifest, read_manifest, verify_manifest, write_manifest
 from training.data.sources import Source, load_dataset
@@ -34,6 +37,9 @@ Kind = Annotated[Source, typer.Option("--dataset", help="which dataset lies ther
 Recipe = Annotated[Path | None, typer.Option(help="TOML laid over the paper's recipe")]
 Out = Annotated[Path, typer.Option(help="the run's folder; a run that was cut off goes on")]
 Cache = Annotated[Path, typer.Option(help="decoded and super-resolved images are kept here")]
+ImageNet = Annotated[
+    Path | None, typer.Option(help="ResNet-50 weights (.safetensors); default: torchvision's")
+]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
 Seed = Annotated[int, typer.Option(help="of the down-sampling factors")]
 Counts = Annotated[bool, typer.Option(help="insist on the official number of images")]
@@ -62,9 +68,7 @@ def dgrl(
     root: Root,
     rcan: Annotated[Path | None, typer.Option(help="RCAN weights that make the SR twins")] = None,
     bilinear: Annotated[bool, typer.Option(help="no super-resolution: enlarge plainly")] = False,
-    imagenet: Annotated[
-        Path | None, typer.Option(help="ResNet-50 weights (.safetensors); default: torchvision's")
-    ] = None,
+    imagenet: ImageNet = None,
     start_from: Annotated[
         Path | None, typer.Option(help="start from another DGRL checkpoint instead")
     ] = None,
@@ -89,6 +93,44 @@ def dgrl(
             start = from_checkpoint(used.model, used.seed, start_from)
         weights = run_dgrl(used, data, start, enlarge, rcan, out, chosen)
         Console().print(f"{weights}: started from {start.source}", highlight=False)
+
+
+@app.command()
+def ablate(
+    root: Root,
+    rcan: Annotated[Path, typer.Option(help="weights of the standard RCAN")],
+    light_rcan: Annotated[
+        Path | None, typer.Option(help="weights of a light RCAN, for the row light-rcan")
+    ] = None,
+    rows: Annotated[list[str] | None, typer.Option("--row", help=f"some of: {', '.join(ABLATIONS)}")] = None,
+    imagenet: ImageNet = None,
+    recipe: Recipe = None,
+    out: Out = Path("runs/ablations"),
+    dataset: Kind = Source.MARKET1501,
+    seed: Seed = 0,
+    cache: Cache = Path("runs/cache"),
+    device: Device = "auto",
+    strict_counts: Counts = True,
+) -> None:
+    """Train and evaluate the rows of the paper's Tables II and III on one recipe, one after the other."""
+    with _said():
+        resolvers: dict[Resolver, RCAN] = {"rcan": load_rcan(rcan)}
+        if light_rcan is not None:
+            resolvers["light"] = load_rcan(light_rcan)
+        wanted = rows or [name for name, row in ABLATIONS.items() if row.resolver in ("bilinear", *resolvers)]
+        if unknown := sorted(set(wanted) - set(ABLATIONS)):
+            raise ValueError(f"unknown rows: {', '.join(unknown)}; known are {', '.join(ABLATIONS)}")
+        base = load_recipe(DGRLRecipe(), recipe)
+        data = _data(root, dataset, seed, cache, strict_counts)
+        bench = Bench(base, data, resolvers, out, choose_device(device))
+        results = {}
+        for name in wanted:
+            if ABLATIONS[name].resolver == "light" and light_rcan is None:
+                raise ValueError("the row light-rcan needs --light-rcan WEIGHTS")
+            start = partial(from_imagenet, ablated(base, ABLATIONS[name]).model, base.seed, imagenet)
+            results[name] = run_ablation(ABLATIONS[name], bench, start)
+        for scored_by in sorted({row["scorer"] for found in results.values() for row in found}):
+            Console().print(comparison(results, scored_by))
 
 
 def _data(root: Path, source: Source, seed: int, cache: Path, strict: bool) -> Data:

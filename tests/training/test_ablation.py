@@ -1,0 +1,99 @@
+"""The rows of Tables II and III: each changes what its name says, and a row is trained once."""
+
+import json
+from pathlib import Path
+
+from safetensors.torch import save_file
+from typer.testing import CliRunner
+
+from model.config import RCANConfig
+from model.rcan import RCAN
+from model.weights import save_weights
+from tests.support.tiny_networks import tiny_rcan
+from tests.training.lookalike import make_market1501
+from tests.training.test_runs import DGRL_TOML, IDENTITIES, network
+from training.ablation import ABLATIONS, ablated
+from training.cli import app
+from training.config import DGRLRecipe
+
+
+def test_the_rows_of_table_ii_add_one_loss_after_the_other() -> None:
+    terms = [
+        [
+            name
+            for name in ("identity", "wrt", "shallow", "mutual")
+            if getattr(ablated(DGRLRecipe(), ABLATIONS[row]).losses, name)
+        ]
+        for row in ("id", "id-wrt", "id-wrt-l1", "full")
+    ]
+    assert terms == [
+        ["identity"],
+        ["identity", "wrt"],
+        ["identity", "wrt", "shallow"],
+        ["identity", "wrt", "shallow", "mutual"],
+    ]
+
+
+def test_the_rows_of_table_iii_add_one_component_after_the_other() -> None:
+    models = [
+        ablated(DGRLRecipe(), ABLATIONS[row]).model
+        for row in ("baseline", "non-local", "non-local-galn", "full")
+    ]
+    assert [(m.non_local, m.galn, m.restormer) for m in models] == [
+        (False, False, False),
+        (True, False, False),
+        (True, True, False),
+        (True, True, True),
+    ]
+
+
+def imagenet_like(path: Path) -> Path:
+    """Tensors in ImageNet's key names, from an untrained network with as many blocks as the side branches need."""
+    source = network()
+    blocks = {
+        "layer1": source.embedder.trunk.layer1,
+        "layer2": source.embedder.trunk.layer2,
+        "layer3": list(source.side2.blocks)[:3],
+        "layer4": list(source.side2.blocks)[3:],
+    }
+    state = {
+        f"{part}.{name}": tensor
+        for part in ("conv1", "bn1")
+        for name, tensor in getattr(source.embedder.stem_hr, part).state_dict().items()
+    }
+    for layer, found in blocks.items():
+        bottlenecks = [block for block in found if type(block).__name__ == "Bottleneck"]
+        for position, block in enumerate(bottlenecks):
+            state |= {f"{layer}.{position}.{name}": tensor for name, tensor in block.state_dict().items()}
+    save_file({name: tensor.contiguous() for name, tensor in state.items()}, path)
+    return path
+
+
+def test_two_rows_from_images_to_a_table_and_a_second_run_reads_them(tmp_path: Path) -> None:
+    market = make_market1501(tmp_path / "market", train=IDENTITIES)
+    (tmp_path / "dgrl.toml").write_text(DGRL_TOML.replace("epochs = 2", "epochs = 1"))
+    save_weights(tmp_path / "rcan.safetensors", RCAN(RCANConfig((2, 3, 4), 1, 1, 8, 4, True)))
+    words = [
+        *("ablate", market, "--rcan", tmp_path / "rcan.safetensors", "--row", "id", "--row", "bilinear"),
+        *("--imagenet", imagenet_like(tmp_path / "imagenet.safetensors"), "--recipe", tmp_path / "dgrl.toml"),
+        *("--out", tmp_path / "out", "--cache", tmp_path / "cache", "--device", "cpu", "--no-strict-counts"),
+    ]
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    assert result.exit_code == 0, result.output
+    rows = json.loads((tmp_path / "out" / "bilinear" / "result.json").read_text())
+    assert {row["subset"] for row in rows} >= {"all", "r=2"}
+    assert rows[0]["rcan"] is None and rows[0]["variant"].endswith("bilinear instead of RCAN")
+    assert "89.9" in result.output  # the paper's figure stands beside ours
+    (tmp_path / "out" / "id" / "dgrl.safetensors").unlink()  # not needed again
+    again = CliRunner().invoke(app, [str(word) for word in words])
+    assert again.exit_code == 0, again.output
+    assert "step" not in again.output
+
+
+def test_an_unknown_row_lists_the_known_ones(tmp_path: Path) -> None:
+    save_weights(tmp_path / "rcan.safetensors", tiny_rcan())
+    result = CliRunner().invoke(
+        app, ["ablate", str(tmp_path), "--rcan", str(tmp_path / "rcan.safetensors"), "--row", "x"]
+    )
+    assert result.exit_code == 2
+    assert "known are full, id" in result.output

@@ -1,0 +1,120 @@
+"""The rows of the paper's Tables II and III, and two they lack: without RCAN, and with a light one."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from model.rcan import RCAN
+from model.weights import load_dgrl
+from training.config import DGRLRecipe, overlay
+from training.evaluation.evaluate import Row as Result
+from training.evaluation.evaluate import Variant, evaluate
+from training.evaluation.progress import tracker
+from training.evaluation.scorers import ScorerName, scorer
+from training.evaluation.torch_encoders import CheckpointEncoder
+from training.experiment import Data, run_dgrl
+from training.start import Start
+from training.super_resolve import weights_digest
+
+RESULT_NAME = "result.json"
+Resolver = Literal["rcan", "light", "bilinear"]
+_FULL = (93.9, 98.0, 98.8)
+
+
+@dataclass(frozen=True, slots=True)
+class Ablation:
+    """One row: what differs from the base recipe, and Rank-1/5/10 in the paper (None: not in the paper)."""
+
+    name: str
+    changes: Mapping[str, Any]
+    paper: tuple[float, float, float] | None
+    resolver: Resolver = "rcan"
+
+
+def _losses(**on: float) -> dict[str, Any]:
+    return {"losses": {name: 0.0 for name in ("wrt", "shallow", "mutual")} | on}
+
+
+def _components(non_local: bool, galn: bool, restormer: bool) -> dict[str, Any]:
+    return {"model": {"non_local": non_local, "galn": galn, "restormer": restormer}}
+
+
+ABLATIONS = {
+    row.name: row
+    for row in (
+        Ablation("full", {}, _FULL),
+        Ablation("id", _losses(), (89.9, 96.3, 97.8)),
+        Ablation("id-wrt", _losses(wrt=1.0), (92.9, 97.3, 98.6)),
+        Ablation("id-wrt-l1", _losses(wrt=1.0, shallow=5.0), (93.2, 97.9, 98.7)),
+        Ablation("baseline", _components(False, False, False), (87.0, 94.7, 95.8)),
+        Ablation("non-local", _components(True, False, False), (87.5, 95.0, 96.8)),
+        Ablation("non-local-galn", _components(True, True, False), (93.3, 98.0, 98.7)),
+        Ablation("bilinear", {}, None, "bilinear"),
+        Ablation("light-rcan", {}, None, "light"),
+    )
+}
+"""Table II is id, id-wrt, id-wrt-l1, full; Table III is baseline, non-local, non-local-galn, full."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What all rows share."""
+
+    base: DGRLRecipe
+    data: Data
+    resolvers: Mapping[Resolver, RCAN]
+    folder: Path
+    device: torch.device
+
+
+def run_ablation(row: Ablation, bench: Bench, start: Callable[[], Start]) -> list[dict[str, Any]]:
+    """Train and evaluate one row, or read its finished result; a row that was cut off goes on."""
+    folder = bench.folder / row.name
+    result = folder / RESULT_NAME
+    if result.is_file():
+        finished: list[dict[str, Any]] = json.loads(result.read_text(encoding="utf-8"))
+        return finished
+    recipe = ablated(bench.base, row)
+    network = None if row.resolver == "bilinear" else bench.resolvers[row.resolver]
+    weights = run_dgrl(recipe, bench.data, start(), network or "bilinear", None, folder, bench.device)
+    resolvers = {} if network is None else {scale: network for scale in network.config.scales}
+    encoder = CheckpointEncoder(
+        load_dgrl(weights).embedder, resolvers, device=bench.device, precision=recipe.precision
+    )
+    variant = Variant.BILINEAR if network is None else Variant.SUPER_RESOLVED
+    by = [scorer(ScorerName.MARKET1501), scorer(ScorerName.SINGLE_SHOT, seed=recipe.seed)]
+    [run] = evaluate(bench.data.manifest, bench.data.root, encoder, [variant], by, tracker(Console()))
+    figures = [_figures(found, row, network) for ranked in run.ranked for found in ranked.rows]
+    result.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    return figures
+
+
+def ablated(base: DGRLRecipe, row: Ablation) -> DGRLRecipe:
+    """The base recipe with the row's changes, under its name."""
+    return replace(overlay(base, row.changes, row.name), name=f"{base.name}, {row.name}")
+
+
+def comparison(results: Mapping[str, list[dict[str, Any]]], scored_by: str) -> Table:
+    """Rows beside the paper's figures; the paper's scorer is single-shot, so only that column compares."""
+    table = Table(
+        "row", "subset", "Rank-1", "Rank-5", "Rank-10", "mAP", "paper: Rank-1", "5", "10", title=scored_by
+    )
+    for name, rows in results.items():
+        for found in (row for row in rows if row["scorer"] == scored_by):
+            paper = ABLATIONS[name].paper if found["subset"] == "all" else None
+            cells = [f"{found[key]:.1f}" for key in ("rank1", "rank5", "rank10", "map")]
+            table.add_row(
+                name, found["subset"], *cells, *([f"{v:.1f}" for v in paper] if paper else ["", "", ""])
+            )
+    return table
+
+
+def _figures(found: Result, row: Ablation, network: RCAN | None) -> dict[str, Any]:
+    made_by = None if network is None else weights_digest(network)[:16]
+    return {**found.result.model_dump(), "row": row.name, "rcan": made_by}
