@@ -37,7 +37,7 @@ class Database:
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
         self._readers: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()
-        self._closed = False
+        self.closed = False
         self._owes_checkpoint = False
         self._reserve = Reserve(self.path)
         with self.errors():
@@ -45,6 +45,7 @@ class Database:
         try:
             with self.errors():
                 self._writer = self._open_writer()
+                self.gallery_id = schema.gallery_id(self._writer)
                 self._inode = self.path.stat().st_ino
                 self._reserve.take()
         except BaseException:
@@ -77,7 +78,7 @@ class Database:
     def transaction(self, *, frees_room: bool = False) -> Iterator[sqlite3.Connection]:
         """All or nothing, durable on return. The caller sees to it that there is one at a time.
 
-        `frees_room`: a deletion, which may use the room that is kept back for it.
+        `frees_room`: a deletion, which may use the room that is kept back for it. Call `settle` after it.
         """
         self._refuse_closed()
         if frees_room:
@@ -88,8 +89,6 @@ class Database:
         except StorageFull:
             self.checkpoint()  # the log may hold more than the file needs
             raise
-        if frees_room or self._owes_checkpoint:
-            self.checkpoint()
 
     def _begin_and_commit(self) -> Iterator[sqlite3.Connection]:
         self._writer.execute("BEGIN IMMEDIATE")
@@ -123,6 +122,11 @@ class Database:
                 raise
             self._readers.put(connection)
 
+    def settle(self, *, deleted: bool) -> None:
+        """After a commit: no deleted bytes stay behind."""
+        if deleted or self._owes_checkpoint:
+            self.checkpoint()
+
     def checkpoint(self) -> None:
         """Move the write-ahead log into the file and empty it, so that no deleted bytes stay behind in it.
 
@@ -134,12 +138,12 @@ class Database:
             self._writer.execute("PRAGMA busy_timeout = 100")
             busy = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
             self._owes_checkpoint = bool(busy)
-        except sqlite3.OperationalError as error:
+            self._reserve.take()
+        except (sqlite3.OperationalError, OSError) as error:
             self._owes_checkpoint = True
             log.warning("deleted bytes stay in %s-wal for now: %s", self.path, error)
         finally:
             self._writer.execute("PRAGMA busy_timeout = 5000")
-        self._reserve.take()
 
     @contextlib.contextmanager
     def errors(self) -> Iterator[None]:
@@ -172,13 +176,13 @@ class Database:
                 raise GalleryUnavailable(f"{self.path} was removed or replaced while it was open")
 
     def _refuse_closed(self) -> None:
-        if self._closed:
+        if self.closed:
             raise GalleryUnavailable(f"{self.path} is closed")
 
     def close(self) -> None:
-        if self._closed:
+        if self.closed:
             return
-        self._closed = True
+        self.closed = True
         while not self._readers.empty():
             self._readers.get_nowait().close()
         self._writer.close()

@@ -4,10 +4,12 @@ A change is staged as the next View inside its transaction, committed, and only 
 If the commit fails, the staged View is dropped and nothing has happened.
 """
 
+import contextlib
 import logging
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from index.backup import copy_database
 from index.database import Database
 from index.errors import GalleryUnavailable, WrongBundle
 from index.gallery import NO_FILTERS
+from index.memory import Memory
 from index.scan import Scanner
 from index.types import (
     Added,
@@ -54,8 +57,8 @@ class EmbeddedGallery:
         try:
             with self._database.transaction() as tx:
                 self._space = spaces.claim(tx, bundle_id, dimension)
-            with self._database.reading() as tx:
-                self._view = spaces.load(tx, self._space)
+            self._memory = Memory(self._database, self._space)
+            self._view = self._memory.load(threads)
         except BaseException:
             self._database.close()
             raise
@@ -78,14 +81,12 @@ class EmbeddedGallery:
         vectors = validation.stack(list(items), self.dimension)
         if not items:
             return []
-        with self._writing:
-            with self._database.transaction() as tx:
-                inserted = store.insert(tx, self._space.id, items, vectors, self._keep_images)
-                for identity, images in _by_identity(inserted.added).items():
-                    store.record(tx, actor, "enrol", identity=identity, images=images)
-                generation = store.next_generation(tx)
-                staged = self._view.appended(inserted.rows, inserted.names, generation)
-            self._view = staged
+        with self._changing() as change:
+            inserted = store.insert(change.tx, self._space.id, items, vectors, self._keep_images)
+            for identity, images in _by_identity(inserted.added).items():
+                store.record(change.tx, actor, "enrol", identity=identity, images=images)
+            generation = store.next_generation(change.tx)
+            change.view = change.view.appended(inserted.rows, inserted.names, generation)
         return inserted.added
 
     def search(
@@ -109,45 +110,46 @@ class EmbeddedGallery:
         return [ranking.rank(view, self._scanner, probe, choice, wanted) for probe in probes[:, None, :]]
 
     def remove_identity(self, identity: str, *, actor: str | None = None) -> int:
-        with self._writing:
-            with self._database.transaction(frees_room=True) as tx:
-                owner = store.find_identity(tx, identity)
-                if owner is None:
-                    return 0
-                images = store.images_of(tx, owner)
-                staged = self._without(tx, images, owner)
-                store.record(tx, actor, "delete", identity=identity, images=[str(image) for image in images])
-            self._view = staged
+        with self._changing(deletes=True) as change:
+            owner = store.find_identity(change.tx, identity)
+            if owner is None:
+                return 0
+            images = store.images_of(change.tx, owner)
+            _delete(change, images, owner)
+            named = [str(image) for image in images]
+            store.record(change.tx, actor, "delete", identity=identity, images=named)
         return len(images)
 
     def remove_image(self, identity: str, image_id: str, *, actor: str | None = None) -> bool:
         image = listing.image_row(image_id)
-        with self._writing:
-            with self._database.transaction(frees_room=True) as tx:
-                owner = store.find_identity(tx, identity)
-                images = [] if owner is None else store.images_of(tx, owner)
-                if owner is None or image not in images:
-                    return False
-                staged = self._without(tx, [image], owner if len(images) == 1 else None)
-                store.record(tx, actor, "delete", identity=identity, images=[image_id])
-            self._view = staged
+        with self._changing(deletes=True) as change:
+            owner = store.find_identity(change.tx, identity)
+            images = [] if owner is None else store.images_of(change.tx, owner)
+            if owner is None or image not in images:
+                return False
+            _delete(change, [image], owner if len(images) == 1 else None)
+            store.record(change.tx, actor, "delete", identity=identity, images=[image_id])
         return True
-
-    def _without(self, tx: sqlite3.Connection, images: list[int], emptied: int | None) -> View:
-        store.delete_images(tx, images)
-        if emptied is not None:
-            store.delete_identity(tx, emptied)
-        return self._view.without(images, emptied, store.next_generation(tx))
 
     def rename(self, identity: str, new: str, *, actor: str | None = None) -> int:
         validation.check_name("identity", new)
-        with self._writing:
-            with self._database.transaction(frees_room=True) as tx:
-                moved = store.rename(tx, identity, new)
-                staged = self._view.renamed(moved, new, store.next_generation(tx))
-                store.record(tx, actor, "rename", identity=identity, new=new, images=len(moved.images))
-            self._view = staged
+        with self._changing(deletes=True) as change:
+            moved = store.rename(change.tx, identity, new)
+            change.view = change.view.renamed(moved, new, store.next_generation(change.tx))
+            store.record(change.tx, actor, "rename", identity=identity, new=new, images=len(moved.images))
         return len(moved.images)
+
+    @contextlib.contextmanager
+    def _changing(self, *, deletes: bool = False) -> Iterator["_Change"]:
+        """Commit what the caller does, and show it to searches once it is on the disk."""
+        with self._writing:
+            with self._database.transaction(frees_room=deletes) as tx:
+                change = _Change(tx, self._view)
+                yield change
+                if change.view is not self._view:
+                    self._memory.outdate()
+            self._view = change.view
+            self._database.settle(deleted=deletes)
 
     def identities(
         self, cursor: str | None = None, limit: int = 100, prefix: str = ""
@@ -172,8 +174,8 @@ class EmbeddedGallery:
         self._database.check_in_place()
         with self._writing:
             with self._database.reading() as tx:
-                generation, images = store.generation(tx), listing.count(tx).images
-            if (generation, images) != (self._view.generation, self._view.images):
+                generation = store.generation(tx)
+            if generation != self._view.generation:
                 raise GalleryUnavailable(
                     f"{self._database.path} was changed by something else: restart to reload it"
                 )
@@ -186,6 +188,8 @@ class EmbeddedGallery:
 
     def close(self) -> None:
         with self._writing:
+            if not self._database.closed:
+                self._memory.save(self._view)
             self._database.close()
             self._scanner.close()
 
@@ -207,6 +211,21 @@ class EmbeddedGallery:
         with self._writing, self._database.reading() as tx:  # writers are too quick for us: hold them up
             images = [np.array(listing.images_with(tx, key, value), np.int64) for key, value in wanted]
             return self._view, _common(images)
+
+
+@dataclass(slots=True)
+class _Change:
+    """A transaction, and what searches will see after it."""
+
+    tx: sqlite3.Connection
+    view: View
+
+
+def _delete(change: _Change, images: list[int], emptied: int | None) -> None:
+    store.delete_images(change.tx, images)
+    if emptied is not None:
+        store.delete_identity(change.tx, emptied)
+    change.view = change.view.without(images, emptied, store.next_generation(change.tx))
 
 
 def _by_identity(added: list[Added]) -> dict[str, list[str]]:

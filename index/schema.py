@@ -84,6 +84,10 @@ def create(connection: sqlite3.Connection) -> None:
     connection.execute("COMMIT")
 
 
+def gallery_id(connection: sqlite3.Connection) -> str:
+    return str(connection.execute("SELECT value FROM gallery WHERE key = 'gallery_id'").fetchone()[0])
+
+
 def create_space(connection: sqlite3.Connection, bundle_id: str, dimension: int, state: str) -> int:
     """A search space: the vectors of one bundle, in a table of their own."""
     row = connection.execute(

@@ -58,6 +58,10 @@ class Segment:
         """(rows,) which of them exist."""
         return np.ones(self.rows, np.bool_) if self.alive is None else self.alive
 
+    def filled(self, rows: int) -> Self:
+        """With its first rows, which were written into the columns directly."""
+        return replace(self, rows=rows)
+
     def append(self, new: Rows, start: int, stop: int) -> Self:
         """With rows `start` to `stop` of `new` behind its own. There must be room."""
         end = self.rows + stop - start

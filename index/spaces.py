@@ -47,10 +47,6 @@ def drop(tx: sqlite3.Connection, space: int) -> None:
 
 def load(tx: sqlite3.Connection, space: Space) -> View:
     """Read every vector of the space."""
-    names = Names(
-        dict(tx.execute("SELECT id, name FROM identities").fetchall()),
-        dict(tx.execute("SELECT id, name FROM cameras").fetchall()),
-    )
     view = View.empty(space.dimension)
     cursor = tx.execute(
         "SELECT v.image, i.identity, ifnull(i.camera, 0), ifnull(i.captured_at, ?), i.flagged, v.vector"
@@ -60,7 +56,16 @@ def load(tx: sqlite3.Connection, space: Space) -> View:
     generation = store.generation(tx)
     while block := cursor.fetchmany(SEGMENT_ROWS):
         view = view.appended(_rows(block, space.dimension), Names(), generation)
-    return view.appended(_rows([], space.dimension), names, generation)
+    return named(tx, view)
+
+
+def named(tx: sqlite3.Connection, view: View) -> View:
+    """With the names of all identities and cameras, and the generation of the store."""
+    names = Names(
+        dict(tx.execute("SELECT id, name FROM identities").fetchall()),
+        dict(tx.execute("SELECT id, name FROM cameras").fetchall()),
+    )
+    return view.appended(_rows([], view.dimension), names, store.generation(tx))
 
 
 def _rows(block: list[tuple[int, int, int, int, int, bytes]], dimension: int) -> Rows:

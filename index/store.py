@@ -187,6 +187,15 @@ def generation(tx: sqlite3.Connection) -> int:
     return int(tx.execute("SELECT value FROM gallery WHERE key = 'generation'").fetchone()[0])
 
 
+def setting(tx: sqlite3.Connection, key: str) -> str | None:
+    row = tx.execute("SELECT value FROM gallery WHERE key = ?", (key,)).fetchone()
+    return None if row is None else str(row[0])
+
+
+def set_setting(tx: sqlite3.Connection, key: str, value: str) -> None:
+    tx.execute("INSERT OR REPLACE INTO gallery VALUES (?, ?)", (key, value))
+
+
 def record(tx: sqlite3.Connection, actor: str | None, action: str, **detail: Any) -> None:
     """A line of the audit log, in the same transaction as what it tells of."""
     tx.execute(

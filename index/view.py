@@ -25,6 +25,10 @@ class View:
     def empty(cls, dimension: int) -> Self:
         return cls(dimension, (), [""], [""], 0)
 
+    @classmethod
+    def of(cls, dimension: int, segments: tuple[Segment, ...]) -> Self:
+        return replace(cls.empty(dimension), segments=segments)
+
     @property
     def images(self) -> int:
         return sum(segment.living for segment in self.segments)

@@ -114,9 +114,11 @@ class GalleryMachine(RuleBasedStateMachine):
         for probe, matches in zip(vectors, found, strict=True):
             assert_same_ranking(matches, self.oracle.scores(probe, filters), top_k, supports, min_score)
 
-    @rule()
-    def reopen(self) -> None:
+    @rule(with_snapshot=st.booleans())
+    def reopen(self, with_snapshot: bool) -> None:
         self.gallery.close()
+        if not with_snapshot:
+            (Path(self.folder.name) / "gallery.db.snapshot").unlink(missing_ok=True)
         self.open()
 
     @rule()

@@ -1,0 +1,78 @@
+"""How the vectors come into memory at start: from a snapshot that is proved to fit, or from the store."""
+
+import contextlib
+import logging
+import os
+import secrets
+import time
+
+from index import snapshot, spaces, store
+from index.database import Database
+from index.errors import GalleryError
+from index.snapshot import SnapshotRejected, Tie
+from index.spaces import Space
+from index.view import View
+
+log = logging.getLogger(__name__)
+_TOKEN = "snapshot"
+
+
+class Memory:
+    """Keeps `<gallery>.snapshot`, which exists only while it is equal to the store."""
+
+    def __init__(self, database: Database, space: Space) -> None:
+        self._database = database
+        self._space = space
+        self._path = database.path.with_name(database.path.name + ".snapshot")
+        self._current = False
+
+    def load(self, threads: int | None) -> View:
+        started = time.perf_counter()
+        with self._database.reading() as tx:
+            try:
+                segments = snapshot.read(
+                    self._path,
+                    self._tie(store.generation(tx), store.setting(tx, _TOKEN)),
+                    threads or os.cpu_count() or 1,
+                )
+                view = spaces.named(tx, View.of(self._space.dimension, segments))
+                source, self._current = "the snapshot", True
+            except SnapshotRejected as reason:
+                log.log(
+                    logging.WARNING if self._path.exists() else logging.DEBUG,
+                    "snapshot %s is not used: %s",
+                    self._path,
+                    reason,
+                )
+                view, source = spaces.load(tx, self._space), "the store"
+        if not self._current:
+            self._path.unlink(missing_ok=True)
+        seconds = time.perf_counter() - started
+        log.info("%s: %d images from %s in %.2f s", self._database.path, view.images, source, seconds)
+        return view
+
+    def _tie(self, generation: int, token: str | None) -> Tie:
+        return Tie(
+            self._database.gallery_id, token or "", generation, self._space.bundle_id, self._space.dimension
+        )
+
+    def outdate(self) -> None:
+        """The store is about to change. A snapshot may hold what is about to be deleted."""
+        if self._current:
+            self._path.unlink(missing_ok=True)
+            self._current = False
+
+    def save(self, view: View) -> None:
+        """Without it the next start is slower, and nothing else: failures are logged."""
+        if self._current or not view.segments:
+            return
+        token = secrets.token_hex(16)
+        try:
+            snapshot.write(self._path, view, self._tie(view.generation, token))
+            with self._database.transaction() as tx:
+                store.set_setting(tx, _TOKEN, token)
+            self._current = True
+        except (OSError, GalleryError) as error:
+            log.warning("no snapshot %s was written: %s", self._path, error)
+            with contextlib.suppress(OSError):
+                self._path.unlink(missing_ok=True)
