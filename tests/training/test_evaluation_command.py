@@ -12,12 +12,14 @@ from typer.testing import CliRunner
 from model.bundle.runtime import Bundle
 from tests.training.lookalike import make_market1501, save
 from training.data.manifest import read_manifest
+from training.evaluation.average import average
 from training.evaluation.command import calibrate, evaluate
 from training.evaluation.report import Report
 
 app = typer.Typer()
 app.command("evaluate")(evaluate)
 app.command("calibrate")(calibrate)
+app.command("average")(average)
 
 
 def run(*arguments: object) -> str:
@@ -110,6 +112,31 @@ def test_calibrate_writes_into_the_bundle(market: Path, bundle: Path) -> None:
     assert [t.far for t in after.calibration[0].thresholds] == [0.05, 0.1]
 
 
+def test_flip_and_re_ranking_are_named(market: Path, bundle: Path, tmp_path: Path) -> None:
+    arguments = ("--bundle", bundle, "--provider", "cpu", "--variant", "bilinear", "--no-strict-counts")
+    run("evaluate", market, *arguments, "--flip", "--rerank", "--json", tmp_path / "r.json")
+    [variant] = {line.result.variant for line in Report.load(tmp_path / "r.json").lines}
+    assert variant == "bundle with flip, bilinear instead of RCAN, re-ranked"
+
+
+def test_reports_of_several_splits_are_averaged(market: Path, bundle: Path, tmp_path: Path) -> None:
+    common = ("evaluate", market, "--bundle", bundle, "--provider", "cpu", "--no-strict-counts")
+    files = [tmp_path / f"{seed}.json" for seed in (0, 1)]
+    for seed, file in enumerate(files):
+        run(*common, "--variant", "bilinear", "--seed", seed, "--json", file)
+    output = run("average", *files, "--json", tmp_path / "mean.json")
+    assert "mean of 2 reports" in output and "±" in output
+    mean = Report.load(tmp_path / "mean.json")
+    one, two = (Report.load(file).lines[0].result for file in files)
+    assert mean.lines[0].result.map == pytest.approx((one.map + two.map) / 2)
+    assert mean.lines[0].result.probes == one.probes + two.probes
+    assert "only one report" in refused("average", files[0])
+    (tmp_path / "text.json").write_text("{}")
+    assert "text.json: not a report" in refused("average", files[0], tmp_path / "text.json")
+    run(*common, "--variant", "sharp", "--json", tmp_path / "other.json")
+    assert "other.json: its rows are not those of" in refused("average", files[0], tmp_path / "other.json")
+
+
 def test_a_folder_of_one_s_own(bundle: Path, tmp_path: Path) -> None:
     for person in ("anna", "ben", "chloé"):
         for camera, height in (("door", 64), ("street", 20)):
@@ -133,7 +160,7 @@ def test_a_folder_of_one_s_own(bundle: Path, tmp_path: Path) -> None:
         (["evaluate", "MARKET", "--bundle", "BUNDLE"], "12,936"),
         (["evaluate", "MARKET", "--bundle", "MARKET", "--no-strict-counts"], "no bundle in"),
         (["evaluate", "MARKET", "--checkpoint", "x.safetensors"], "needs --rcan"),
-        (["evaluate", "MARKET", "--bundle", "BUNDLE", "--flip", "--into-bundle"], "without --flip"),
+        (["evaluate", "MARKET", "--bundle", "BUNDLE", "--flip", "--into-bundle"], "those without --flip"),
         (
             ["evaluate", "MARKET", "--bundle", "BUNDLE", "--protocol", "c9", "--no-strict-counts"],
             "all, c1, native",

@@ -2,8 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -11,17 +10,19 @@ import typer
 from rich.console import Console
 
 from model.bundle.manifest import MANIFEST_NAME
-from model.bundle.session import Precision, Provider, ProviderNotGranted
+from model.bundle.session import Precision, Provider
 from training.data.manifest import Manifest, build_manifest, read_manifest, verify_manifest, write_manifest
 from training.data.sources import Source, load_dataset
 from training.evaluation.calibration import RATES
 from training.evaluation.charts import cmc_curves, reliability_curve, score_histograms
 from training.evaluation.encoders import Flipped
+from training.evaluation.errors import clear_errors
 from training.evaluation.evaluate import Run, Variant
 from training.evaluation.evaluate import evaluate as run_evaluation
 from training.evaluation.html import write_html
 from training.evaluation.progress import tracker
 from training.evaluation.report import Report, make_report
+from training.evaluation.rerank import Reranking
 from training.evaluation.scorers import Scorer, ScorerName, scorer
 from training.evaluation.sheets import write_sheet
 from training.evaluation.study import Calibrated, calibrated
@@ -69,6 +70,7 @@ def evaluate(
         list[Variant] | None, typer.Option("--variant", help="how probes reach the encoder; may be repeated")
     ] = None,
     flip: Annotated[bool, typer.Option(help="add each image's mirror image")] = False,
+    rerank: Annotated[bool, typer.Option(help="k-reciprocal re-ranking over all images")] = False,
     calibration: Annotated[bool, typer.Option(help="calibrate too, for the report")] = False,
     far: Rates = None,
     provider: ProviderOption = Provider.AUTO,
@@ -84,14 +86,16 @@ def evaluate(
     into_bundle: Into = False,
 ) -> None:
     """Rank-1/5/10, mAP and mINP, overall and per down-sampling factor."""
-    with _clear_errors():
+    with clear_errors():
         console = Console()
         if bundle is None and checkpoint is None and baseline is None:
             raise typer.BadParameter("nothing to evaluate: give --bundle, --checkpoint or --baseline")
         if bundle is None and (into_bundle or calibration):
             raise typer.BadParameter("--into-bundle and --calibration need --bundle")
-        if flip and (into_bundle or calibration):
-            raise typer.BadParameter("a bundle is served without --flip: its results and calibration too")
+        if (flip or rerank) and (into_bundle or calibration):
+            raise typer.BadParameter(
+                "a bundle's results and calibration are those without --flip and --rerank"
+            )
         wanted = variants or _usual_variants(dataset)
         if checkpoint is not None and not rcan and Variant.SUPER_RESOLVED in wanted:
             raise typer.BadParameter("a checkpoint needs --rcan, or --variant bilinear")
@@ -110,7 +114,16 @@ def evaluate(
         found: Calibrated | None = None
         for subject, ways in subjects:
             encoder = Flipped(subject.encoder) if flip else subject.encoder
-            done = run_evaluation(used, _root(data), encoder, ways, by, tracker(console), threads=threads)
+            done = run_evaluation(
+                used,
+                _root(data),
+                encoder,
+                ways,
+                by,
+                tracker(console),
+                threads=threads,
+                reranking=Reranking() if rerank else None,
+            )
             if calibration and not runs:
                 found = calibrated(used, encoder, done, far or RATES)
             runs += done
@@ -140,7 +153,7 @@ def calibrate(
     into_bundle: Into = True,
 ) -> None:
     """Score to probability, and thresholds at false-accept rates, per probe height."""
-    with _clear_errors():
+    with clear_errors():
         console = Console()
         used = _manifest(manifest, dataset, data, protocol, split, seed, strict_counts)
         subject = bundle_subject(bundle, provider, precision)
@@ -218,15 +231,3 @@ def _root(data: Path) -> Path:
 
 def _command() -> str:
     return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
-
-
-@contextmanager
-def _clear_errors() -> Iterator[None]:
-    """What a user can mend is one sentence and exit code 2, not a traceback."""
-    try:
-        yield
-    except (ValueError, OSError, ProviderNotGranted) as error:
-        if type(error) is ValueError:  # the project's own errors are subclasses: this one is a defect
-            raise
-        typer.echo(f"dgrl-train: {error}", err=True)
-        raise typer.Exit(2) from error

@@ -16,7 +16,8 @@ from training.data.records import JUNK, DatasetError
 from training.evaluation.embed import Advance, Embedded, embed
 from training.evaluation.encoders import HIGH_RESOLUTION, LOW_RESOLUTION, Encoder, Way
 from training.evaluation.outcome import Figures, Outcome, summarise
-from training.evaluation.scorers import Scorer, inner_products
+from training.evaluation.rerank import Reranking, reranked
+from training.evaluation.scorers import Scorer, ScoreRows, inner_products
 
 Tracker = Callable[[str, int], AbstractContextManager[Advance]]
 """Opens a progress bar: (what, how many images) to a function that counts images."""
@@ -70,6 +71,7 @@ def evaluate(
     tracker: Tracker,
     *,
     threads: int = 2,
+    reranking: Reranking | None = None,
 ) -> list[Run]:
     """Raises DatasetError where the manifest has no probes or no gallery, or a file is damaged."""
     probes = manifest.of("probe")
@@ -88,14 +90,26 @@ def evaluate(
         with tracker(f"probes, {label}", len(probes)) as advance:
             embedded = _embed_probes(root, probes, encoder, variant, threads, advance)
         seconds = time.perf_counter() - started
-        ranked = tuple(rank(manifest.name, label, embedded, ground, by) for by in scorers)
+        ranked: tuple[Ranked, ...] = ()
+        if scorers:
+            scores = _scores(embedded, ground, reranking)
+            shown = label if reranking is None else f"{label}, re-ranked"
+            ranked = tuple(rank(manifest.name, shown, embedded, ground, by, scores) for by in scorers)
         runs.append(Run(variant, label, embedded, ground, ranked, seconds))
     return runs
 
 
-def rank(protocol: str, label: str, probes: Embedded, gallery: Embedded, by: Scorer) -> Ranked:
+def _scores(probes: Embedded, gallery: Embedded, reranking: Reranking | None) -> ScoreRows:
+    if reranking is None:
+        return inner_products(probes.vectors, gallery.vectors)
+    return reranked(probes.vectors, gallery.vectors, reranking)
+
+
+def rank(
+    protocol: str, label: str, probes: Embedded, gallery: Embedded, by: Scorer, scores: ScoreRows
+) -> Ranked:
     """Figures overall, and per r (or per native height where no probe was made low)."""
-    outcome = by(inner_products(probes.vectors, gallery.vectors), probes.labels, gallery.labels)
+    outcome = by(scores, probes.labels, gallery.labels)
     rows = []
     for subset, members in {"all": np.ones(len(probes.heights), bool), **subsets(probes)}.items():
         if not (outcome.first_match[:, members].any()):

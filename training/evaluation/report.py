@@ -6,11 +6,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from model.bundle.cpu import usable_cores
 from model.bundle.manifest import CalibrationBucket, EvaluationResult
 from training.data.manifest import Manifest
+from training.data.records import DatasetError
 from training.evaluation.evaluate import Row, Run
 
 RULES = (
@@ -83,7 +84,13 @@ class Report(_Record):
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        return cls.model_validate_json(path.read_bytes())
+        """Raises DatasetError naming a file that is no report."""
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            raise DatasetError(
+                f"{path}: not a report of `evaluate` ({error.error_count()} faults)"
+            ) from error
 
     @property
     def results(self) -> tuple[EvaluationResult, ...]:
