@@ -13,6 +13,7 @@ from model.bundle.manifest import MANIFEST_NAME
 from model.bundle.session import Precision, Provider
 from training.data.manifest import Manifest, build_manifest, read_manifest, verify_manifest, write_manifest
 from training.data.sources import Source, load_dataset
+from training.evaluation.calibrated import Calibrated, calibrated
 from training.evaluation.calibration import RATES
 from training.evaluation.charts import cmc_curves, reliability_curve, score_histograms
 from training.evaluation.encoders import Flipped
@@ -25,7 +26,6 @@ from training.evaluation.report import Report, make_report
 from training.evaluation.rerank import Reranking
 from training.evaluation.scorers import Scorer, ScorerName, scorer
 from training.evaluation.sheets import write_sheet
-from training.evaluation.study import Calibrated, calibrated
 from training.evaluation.subjects import Subject, baseline_subject, bundle_subject, checkpoint_subject
 from training.evaluation.tables import print_calibration, print_report
 from training.export.manifest_file import update_manifest

@@ -1,19 +1,16 @@
-"""One evaluation from options to results: which data, which encoders, which variants, calibrated or not."""
+"""Calibration from the runs of an evaluation."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from model.bundle.manifest import CalibrationBucket
-from model.bundle.runtime import Runtime
 from training.data.manifest import Manifest
 from training.evaluation.calibration import calibrate, check_unseen, height_ranges
-from training.evaluation.encoders import HIGH_RESOLUTION, BundleEncoder, Encoder
-from training.evaluation.evaluate import Run, Tracker, Variant, evaluate
+from training.evaluation.encoders import HIGH_RESOLUTION, Encoder
+from training.evaluation.evaluate import Run, Variant
 from training.evaluation.pairs import Pairs, join, make_pairs
-from training.evaluation.scorers import Market1501
 
 
 @dataclass(frozen=True)
@@ -40,15 +37,3 @@ def calibrated(
             parts.append(pairs.of(np.array(sharp, bool)))
     together = join(parts)
     return Calibrated(together, calibrate(together, height_ranges(encoder, together.heights), rates=rates))
-
-
-def rank1_through_bundle(manifest: Manifest, root: Path, tracker: Tracker) -> Callable[[Runtime], float]:
-    """The exporter's check: Rank-1 (market1501 scorer, all images) of a runtime, in percent."""
-
-    def rank1(runtime: Runtime) -> float:
-        [run] = evaluate(
-            manifest, root, BundleEncoder(runtime), [Variant.SUPER_RESOLVED], [Market1501()], tracker
-        )
-        return run.ranked[0].rows[0].result.rank1
-
-    return rank1
