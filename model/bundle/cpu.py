@@ -32,6 +32,10 @@ def has_bfloat16(flags: frozenset[str]) -> bool:
     return not flags.isdisjoint({"avx512_bf16", "amx_bf16"})
 
 
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def usable_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """Cores that this process may use: by its affinity, and by its container's quota, rounded up."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    allowed, _, period = (
+        quota.read_text(encoding="utf-8").partition(" ") if quota.exists() else ("max", "", "")
+    )
+    return cores if allowed == "max" else max(1, min(cores, -(-int(allowed) // int(period))))

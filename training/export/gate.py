@@ -21,7 +21,7 @@ class Limits:
     max_norm_error: float = 1e-5
     max_levels: int = 1
     max_differing: float = 1e-3
-    max_mean_levels_float16: float = 0.1
+    max_mean_levels_float16: float = 0.02
     max_rank1_loss: float = 0.3
 
 
