@@ -14,6 +14,7 @@ from index.gallery import Gallery
 from index.open import open_gallery
 from index.types import (
     Added,
+    AuditLine,
     Counts,
     Enrolment,
     Filters,
@@ -27,6 +28,7 @@ from index.types import (
 
 __all__ = [
     "Added",
+    "AuditLine",
     "Counts",
     "Enrolment",
     "Filters",

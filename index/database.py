@@ -26,6 +26,7 @@ _UNUSABLE = {
 
 
 log = logging.getLogger(__name__)
+_EMPTY_PAGES = 2000  # 16 MB
 
 
 class Database:
@@ -168,6 +169,18 @@ class Database:
         if code in _UNUSABLE:
             return GalleryUnavailable(f"{self.path} {_UNUSABLE[code]}: {error}")
         return None
+
+    def give_room_back(self) -> None:
+        """Shrink the file, a piece at a time, while much of it is empty."""
+        self._refuse_closed()
+        with self.errors():
+            empty: int = self._writer.execute("PRAGMA freelist_count").fetchone()[0]
+            pages: int = self._writer.execute("PRAGMA page_count").fetchone()[0]
+            if empty > max(_EMPTY_PAGES, pages // 10):
+                self._writer.executescript(
+                    f"PRAGMA incremental_vacuum({_EMPTY_PAGES})"
+                )  # execute frees one page
+                self.checkpoint()
 
     def check_in_place(self) -> None:
         """The path still names the file that was opened."""

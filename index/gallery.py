@@ -6,6 +6,7 @@ from typing import Protocol
 
 from index.types import (
     Added,
+    AuditLine,
     Counts,
     Enrolment,
     Filters,
@@ -78,6 +79,9 @@ class Gallery(Protocol):
 
     def image(self, identity: str, image_id: str) -> Image | None:
         """None when pictures are not kept. Raises UnknownIdentity or UnknownImage."""
+
+    def audit(self, cursor: str | None = None, limit: int = 100) -> Page[AuditLine]:
+        """The audit log, from the oldest line to the newest."""
 
     def count(self) -> Counts: ...
 

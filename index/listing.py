@@ -1,20 +1,19 @@
 """Reading what is enrolled, page by page. Every function runs inside the caller's read transaction."""
 
-import base64
-import binascii
 import json
 import sqlite3
 from typing import Any
 
 from index import validation
-from index.errors import InvalidCursor, UnknownIdentity, UnknownImage
+from index.cursor import check_limit, read_cursor, write_cursor
+from index.errors import UnknownIdentity, UnknownImage
 from index.store import find_identity
 from index.types import Counts, IdentitySummary, Image, ImageRecord, Page
 
 
 def identities(tx: sqlite3.Connection, cursor: str | None, limit: int, prefix: str) -> Page[IdentitySummary]:
     """Sorted by name, in the order of Unicode code points."""
-    after = _read_cursor("identity", cursor)
+    after = read_cursor("identity", cursor)
     conditions, values = ["name >= ?"], [prefix]
     if (end := after_prefix(prefix)) is not None:
         conditions.append("name < ?")
@@ -23,11 +22,11 @@ def identities(tx: sqlite3.Connection, cursor: str | None, limit: int, prefix: s
         conditions.append("name > ?")
         values.append(after)
     query = f"SELECT id, name FROM identities WHERE {' AND '.join(conditions)} ORDER BY name LIMIT ?"
-    rows = tx.execute(query, (*values, _checked(limit) + 1)).fetchall()
+    rows = tx.execute(query, (*values, check_limit(limit) + 1)).fetchall()
     page, more = rows[:limit], len(rows) > limit
     images = _images_and_cameras(tx, [row[0] for row in page])
     items = tuple(IdentitySummary(name, *images[row_id]) for row_id, name in page)
-    return Page(items, _cursor("identity", items[-1].identity) if more else None)
+    return Page(items, write_cursor("identity", items[-1].identity) if more else None)
 
 
 def _images_and_cameras(tx: sqlite3.Connection, ids: list[int]) -> dict[int, tuple[int, tuple[str, ...]]]:
@@ -52,13 +51,13 @@ _RECORD = (
 
 def images(tx: sqlite3.Connection, identity: str, cursor: str | None, limit: int) -> Page[ImageRecord]:
     """In order of enrolment."""
-    after = _read_cursor("image", cursor)
+    after = read_cursor("image", cursor)
     owner = _known(tx, identity)
     start = 0 if after is None else image_row(after)
     query = f"{_RECORD} WHERE i.identity = ? AND i.id > ? ORDER BY i.id LIMIT ?"
-    rows = tx.execute(query, (owner, start, _checked(limit) + 1)).fetchall()
+    rows = tx.execute(query, (owner, start, check_limit(limit) + 1)).fetchall()
     items = tuple(_record(row) for row in rows[:limit])
-    return Page(items, _cursor("image", items[-1].image_id) if len(rows) > limit else None)
+    return Page(items, write_cursor("image", items[-1].image_id) if len(rows) > limit else None)
 
 
 def _record(row: tuple[Any, ...]) -> ImageRecord:
@@ -122,25 +121,3 @@ def _known(tx: sqlite3.Connection, identity: str) -> int:
     if row_id is None:
         raise UnknownIdentity(f"no identity {identity!r}")
     return row_id
-
-
-def _checked(limit: int) -> int:
-    if limit < 1:
-        raise ValueError(f"limit is {limit}; expected at least 1")
-    return limit
-
-
-def _cursor(kind: str, last: str) -> str:
-    return base64.urlsafe_b64encode(f"{kind}:{last}".encode()).decode()
-
-
-def _read_cursor(kind: str, cursor: str | None) -> str | None:
-    if cursor is None:
-        return None
-    try:
-        found, _, last = base64.b64decode(cursor.encode(), b"-_", validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeError) as error:
-        raise InvalidCursor(f"{cursor!r} is not a cursor of this gallery") from error
-    if found != kind:
-        raise InvalidCursor(f"{cursor!r} is not a cursor of this listing")
-    return last

@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import os
 import secrets
 import time
 
@@ -20,41 +19,31 @@ _TOKEN = "snapshot"
 class Memory:
     """Keeps `<gallery>.snapshot`, which exists only while it is equal to the store."""
 
-    def __init__(self, database: Database, space: Space) -> None:
+    def __init__(self, database: Database, threads: int) -> None:
         self._database = database
-        self._space = space
+        self._threads = threads
         self._path = database.path.with_name(database.path.name + ".snapshot")
         self._current = False
 
-    def load(self, threads: int | None) -> View:
+    def load(self, space: Space) -> View:
         started = time.perf_counter()
         with self._database.reading() as tx:
+            tie = self._tie(space, store.generation(tx), store.setting(tx, _TOKEN) or "")
             try:
-                segments = snapshot.read(
-                    self._path,
-                    self._tie(store.generation(tx), store.setting(tx, _TOKEN)),
-                    threads or os.cpu_count() or 1,
-                )
-                view = spaces.named(tx, View.of(self._space.dimension, segments))
-                source, self._current = "the snapshot", True
+                segments = snapshot.read(self._path, tie, self._threads)
+                view = spaces.named(tx, View.of(space.dimension, segments))
+                self._current = True
             except SnapshotRejected as reason:
-                log.log(
-                    logging.WARNING if self._path.exists() else logging.DEBUG,
-                    "snapshot %s is not used: %s",
-                    self._path,
-                    reason,
-                )
-                view, source = spaces.load(tx, self._space), "the store"
-        if not self._current:
-            self._path.unlink(missing_ok=True)
-        seconds = time.perf_counter() - started
+                if self._path.exists():
+                    log.warning("snapshot %s is not used: %s", self._path, reason)
+                    self._path.unlink()
+                view = spaces.load(tx, space)
+        source, seconds = "the snapshot" if self._current else "the store", time.perf_counter() - started
         log.info("%s: %d images from %s in %.2f s", self._database.path, view.images, source, seconds)
         return view
 
-    def _tie(self, generation: int, token: str | None) -> Tie:
-        return Tie(
-            self._database.gallery_id, token or "", generation, self._space.bundle_id, self._space.dimension
-        )
+    def _tie(self, space: Space, generation: int, token: str) -> Tie:
+        return Tie(self._database.gallery_id, token, generation, space.bundle_id, space.dimension)
 
     def outdate(self) -> None:
         """The store is about to change. A snapshot may hold what is about to be deleted."""
@@ -62,13 +51,13 @@ class Memory:
             self._path.unlink(missing_ok=True)
             self._current = False
 
-    def save(self, view: View) -> None:
+    def save(self, view: View, space: Space) -> None:
         """Without it the next start is slower, and nothing else: failures are logged."""
         if self._current or not view.segments:
             return
         token = secrets.token_hex(16)
         try:
-            snapshot.write(self._path, view, self._tie(view.generation, token))
+            snapshot.write(self._path, view, self._tie(space, view.generation, token))
             with self._database.transaction() as tx:
                 store.set_setting(tx, _TOKEN, token)
             self._current = True

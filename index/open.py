@@ -1,5 +1,6 @@
 """Open a gallery by URI."""
 
+from datetime import timedelta
 from pathlib import Path
 
 from index.errors import GalleryError
@@ -7,10 +8,17 @@ from index.gallery import Gallery
 
 
 def open_gallery(
-    uri: str, *, bundle_id: str, dimension: int, keep_images: bool = True, threads: int | None = None
+    uri: str,
+    *,
+    bundle_id: str,
+    dimension: int,
+    keep_images: bool = True,
+    retention: timedelta | None = None,
+    threads: int | None = None,
 ) -> Gallery:
     """`sqlite:///relative/path` or `sqlite:////absolute/path`: one file, made when missing.
 
+    `retention`: images that were enrolled longer ago are deleted, within seconds.
     `threads`: how many cores one search may use (default: all).
     Raises WrongBundle when it holds vectors of another bundle, GalleryUnavailable when it cannot be opened.
     """
@@ -21,6 +29,11 @@ def open_gallery(
         from index.embedded import EmbeddedGallery
 
         return EmbeddedGallery(
-            Path(path), bundle_id=bundle_id, dimension=dimension, keep_images=keep_images, threads=threads
+            Path(path),
+            bundle_id=bundle_id,
+            dimension=dimension,
+            keep_images=keep_images,
+            retention=retention,
+            threads=threads,
         )
     raise GalleryError(f"unknown gallery engine {scheme!r}; this version knows sqlite")

@@ -46,6 +46,7 @@ CREATE TABLE facts (                         -- the scalars of `metadata`, to be
   PRIMARY KEY (key, value, image)
 ) WITHOUT ROWID;
 CREATE INDEX facts_of_an_image ON facts (image);
+CREATE TABLE deletions (image INTEGER PRIMARY KEY, at INTEGER NOT NULL);
 CREATE TABLE audit (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   at INTEGER NOT NULL,

@@ -1,11 +1,9 @@
 """The rows of the gallery: what each change writes. Every function runs inside the caller's transaction."""
 
-import json
 import sqlite3
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +49,7 @@ def insert(
     """Store the items that their identities do not have yet. `vectors` is (N, D), one row for each item."""
     names, added, columns, taken = Names(), [], [], []
     known: dict[tuple[str, str], int] = {}
-    now = time.time_ns() // 1000
+    now = _now(tx)
     halves = vectors.astype(np.float16)
     for position, item in enumerate(items):
         identity = _named(tx, "identities", item.identity, known, names.identities)
@@ -77,6 +75,24 @@ def insert(
         ((image, vector.tobytes()) for image, vector in zip(rows.ids.tolist(), rows.vectors, strict=True)),
     )
     return Inserted(added, rows, names)
+
+
+def _now(tx: sqlite3.Connection) -> int:
+    """Microseconds since 1970; never before the last enrolment, so that the order of ids is that of time."""
+    row = tx.execute("SELECT enrolled_at FROM images ORDER BY id DESC LIMIT 1").fetchone()
+    return max(time.time_ns() // 1000, 0 if row is None else int(row[0]))
+
+
+def expired(tx: sqlite3.Connection, before: int, limit: int) -> dict[int, list[int]]:
+    """The oldest images, up to `limit`, of those enrolled before a time; by identity."""
+    groups: dict[int, list[int]] = {}
+    for image, identity, enrolled in tx.execute(
+        "SELECT id, identity, enrolled_at FROM images ORDER BY id LIMIT ?", (limit,)
+    ):
+        if enrolled >= before:
+            break
+        groups.setdefault(identity, []).append(image)
+    return groups
 
 
 def _insert_details(tx: sqlite3.Connection, image: int, item: Enrolment, keep_images: bool) -> None:
@@ -128,14 +144,20 @@ def _has_surrogates(text: str) -> bool:
     return any("\ud800" <= character <= "\udfff" for character in text)
 
 
+def name_of(tx: sqlite3.Connection, identity: int) -> str:
+    return str(tx.execute("SELECT name FROM identities WHERE id = ?", (identity,)).fetchone()[0])
+
+
 def images_of(tx: sqlite3.Connection, identity: int) -> list[int]:
     rows = tx.execute("SELECT id FROM images WHERE identity = ? ORDER BY id", (identity,))
     return [int(row[0]) for row in rows]
 
 
 def delete_images(tx: sqlite3.Connection, images: Iterable[int]) -> None:
-    """Vectors, pictures and facts go with them."""
-    tx.executemany("DELETE FROM images WHERE id = ?", ((image,) for image in images))
+    """Vectors, pictures and facts go with them; that they were deleted is kept, for restores of older backups."""
+    now, rows = time.time_ns() // 1000, [(image,) for image in images]
+    tx.executemany("DELETE FROM images WHERE id = ?", rows)
+    tx.executemany(f"INSERT INTO deletions VALUES (?, {now:d})", rows)
 
 
 def delete_identity(tx: sqlite3.Connection, identity: int) -> None:
@@ -194,16 +216,3 @@ def setting(tx: sqlite3.Connection, key: str) -> str | None:
 
 def set_setting(tx: sqlite3.Connection, key: str, value: str) -> None:
     tx.execute("INSERT OR REPLACE INTO gallery VALUES (?, ?)", (key, value))
-
-
-def record(tx: sqlite3.Connection, actor: str | None, action: str, **detail: Any) -> None:
-    """A line of the audit log, in the same transaction as what it tells of."""
-    tx.execute(
-        "INSERT INTO audit (at, actor, action, detail) VALUES (?, ?, ?, ?)",
-        (
-            time.time_ns() // 1000,
-            actor,
-            action,
-            json.dumps(detail, ensure_ascii=False, separators=(",", ":")),
-        ),
-    )

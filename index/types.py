@@ -112,6 +112,16 @@ class Page(Generic[Item]):
 
 
 @dataclass(frozen=True, slots=True)
+class AuditLine:
+    """`action`: enrol, search, rename, delete, expire, restore, ..."""
+
+    at: datetime
+    actor: str | None
+    action: str
+    detail: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Counts:
     identities: int
     images: int

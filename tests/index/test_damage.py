@@ -157,7 +157,7 @@ def test_full_database_leaves_the_gallery_as_it_was(open_it: Opener, monkeypatch
     gallery = open_it()
     vectors = unit(np.random.default_rng(0), 400, 16)
     gallery.add([Enrolment("a", vectors[0], "x")])
-    writer = gallery._database._writer  # type: ignore[attr-defined]
+    writer = gallery._core.database._writer  # type: ignore[attr-defined]
     pages = writer.execute("PRAGMA page_count").fetchone()[0]
     writer.execute(f"PRAGMA max_page_count = {pages + 3}")
     with pytest.raises(StorageFull, match=r"no room left for .*gallery\.db"):

@@ -1,0 +1,147 @@
+"""Audit log, retention, and giving back the room of what was deleted."""
+
+import os
+import sqlite3
+import threading
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from index import AuditLine, Enrolment, Gallery, Image, InvalidCursor
+from tests.index.conftest import Opener
+from tests.index.people import one_hot, unit
+
+
+@pytest.fixture
+def quick_upkeep(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("index.maintenance.PERIOD_SECONDS", 0.01)
+
+
+def eventually(condition: object, seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.01)
+
+
+def lines(gallery: Gallery) -> list[tuple[str | None, str, dict[str, object]]]:
+    return [(line.actor, line.action, line.detail) for line in gallery.audit(limit=1000).items]
+
+
+def test_who_did_what(open_it: Opener) -> None:
+    gallery, vector = open_it(), one_hot(16)
+    gallery.add([Enrolment(name, vector, name) for name in "aab"], actor="key 1")
+    gallery.add([Enrolment("a", vector, "a")], actor="key 1")  # a duplicate changes nothing
+    for actor in ("key 2", "key 2", None):
+        gallery.search(np.stack([vector, vector]), 1, actor=actor)
+    gallery.rename("b", "c", actor="key 1")
+    gallery.remove_image("a", "1", actor="key 3")
+    gallery.remove_identity("nobody", actor="key 3")
+    gallery.remove_identity("c", actor="key 3")
+    gallery.close()
+    gallery = open_it()
+    assert lines(gallery) == [
+        ("key 1", "enrol", {"identity": "a", "images": ["1"]}),
+        ("key 1", "enrol", {"identity": "b", "images": ["3"]}),
+        ("key 1", "rename", {"identity": "b", "new": "c", "images": 1}),
+        ("key 3", "delete", {"identity": "a", "images": ["1"]}),
+        ("key 3", "delete", {"identity": "c", "images": ["3"]}),
+        ("key 2", "search", {"searches": 2, "probes": 4}),
+        (None, "search", {"searches": 1, "probes": 2}),
+    ]
+    first = gallery.audit(limit=1).items[0]
+    assert abs(first.at.timestamp() - time.time()) < 60
+
+
+def test_pages_of_the_audit_log(open_it: Opener) -> None:
+    gallery = open_it()
+    for name in "abcdefg":
+        gallery.add([Enrolment(name, one_hot(16), "x")])
+    found: list[AuditLine] = []
+    page = gallery.audit(limit=3)
+    found += page.items
+    while page.next_cursor:
+        page = gallery.audit(page.next_cursor, limit=3)
+        found += page.items
+    assert [line.detail["identity"] for line in found] == list("abcdefg")
+    with pytest.raises(InvalidCursor):
+        gallery.audit(gallery.identities(limit=1).next_cursor)
+
+
+def test_the_audit_log_cannot_be_changed(open_it: Opener, tmp_path: Path) -> None:
+    gallery = open_it()
+    gallery.add([Enrolment("a", one_hot(16), "x")])
+    connection = sqlite3.connect(tmp_path / "gallery.db")
+    for statement in ("DELETE FROM audit", "UPDATE audit SET actor = 'nobody'"):
+        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+            connection.execute(statement)
+    connection.close()
+
+
+def test_searches_are_logged_while_running(open_it: Opener, quick_upkeep: None) -> None:
+    gallery = open_it()
+    gallery.search(one_hot(16)[None], 1, actor="me")
+    eventually(lambda: ("me", "search", {"searches": 1, "probes": 1}) in lines(gallery))
+    gallery.check()
+
+
+def test_retention(open_it: Opener, quick_upkeep: None) -> None:
+    gallery = open_it()
+    vectors = unit(np.random.default_rng(0), 6, 16)
+    gallery.add([Enrolment(name, vectors[row], str(row)) for row, name in enumerate("aabb")])
+    gallery.close()
+    time.sleep(0.3)
+    gallery = open_it(retention=timedelta(days=1))
+    assert gallery.count().images == 4
+    gallery.close()
+    gallery = open_it(retention=timedelta(seconds=0.2))  # what is due goes before the first search
+    assert gallery.count().images == 0
+    gallery.add([Enrolment("b", vectors[4], "4")])
+    assert gallery.search(vectors[4:5], 1)[0][0].identity == "b"
+    eventually(lambda: gallery.search(vectors[4:5], 1) == [[]])
+    gallery.check()
+    gone = [detail["images"] for _, action, detail in lines(gallery) if action == "expire"]
+    assert gone == [["1", "2"], ["3", "4"], ["5"]]
+
+
+def test_retention_takes_the_old_images_of_a_person_only(open_it: Opener) -> None:
+    gallery = open_it()
+    gallery.add([Enrolment("a", one_hot(16), "old")])
+    time.sleep(0.2)
+    gallery.add([Enrolment("a", one_hot(16), "new")])
+    enrolled = [record.enrolled_at.timestamp() for record in gallery.images("a").items]
+    gallery.close()
+    gallery = open_it(retention=timedelta(seconds=time.time() - sum(enrolled) / 2))
+    assert [record.content_hash for record in gallery.images("a").items] == ["new"]
+
+
+def test_room_is_given_back(open_it: Opener, tmp_path: Path, quick_upkeep: None) -> None:
+    gallery = open_it()
+    for row in range(30):
+        gallery.add([Enrolment(f"p{row}", one_hot(16), "x", image=Image(os.urandom(2**20), "image/png"))])
+    size = (tmp_path / "gallery.db").stat().st_size
+    for row in range(29):
+        gallery.remove_identity(f"p{row}")
+    eventually(lambda: (tmp_path / "gallery.db").stat().st_size < size * 0.7)
+    gallery.check()
+    assert gallery.search(one_hot(16)[None], 5)[0][0].identity == "p29"
+
+
+def test_upkeep_ends_with_the_gallery(open_it: Opener) -> None:
+    open_it().close()
+    assert not [thread for thread in threading.enumerate() if thread.name == "gallery maintenance"]
+
+
+def test_upkeep_goes_on_after_an_error(
+    open_it: Opener, quick_upkeep: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    gallery = open_it()
+    writer = gallery._core.database._writer  # type: ignore[attr-defined]
+    writer.execute("PRAGMA query_only = 1")  # as if the disk had become read-only
+    gallery.search(one_hot(16)[None], 1, actor="me")
+    eventually(lambda: "is not writable" in caplog.text)
+    writer.execute("PRAGMA query_only = 0")
+    eventually(lambda: ("me", "search", {"searches": 1, "probes": 1}) in lines(gallery))
