@@ -133,6 +133,10 @@ def test_predictions_are_reliable_on_persons_not_fitted_on() -> None:
     assert all(abs(predicted - observed) < 0.15 for predicted, observed, _ in curve)
 
 
+def test_too_few_persons_give_no_reliability_curve() -> None:
+    assert reliability(synthetic(people=1)) == []
+
+
 def test_a_model_that_ranks_backwards_is_refused() -> None:
     pairs = synthetic()
     with pytest.raises(CalibrationError, match="do not score above"):

@@ -152,6 +152,17 @@ def test_a_folder_of_one_s_own(bundle: Path, tmp_path: Path) -> None:
     assert "height 16-31" in output and "height 64-127" in output
 
 
+def test_one_s_own_images_calibrate(bundle: Path, tmp_path: Path) -> None:
+    for person in range(40):
+        for camera, height in ((1, 64), (2, 20)):
+            save(tmp_path / f"own/{person}/{camera}/1.png", person, camera, height=height, width=height // 2)
+    arguments = ("--dataset", "own", "--bundle", bundle, "--provider", "cpu", "--far", "0.1")
+    run("calibrate", tmp_path / "own", *arguments, "--html", tmp_path / "r.html")
+    buckets = Bundle.load(bundle).manifest.calibration
+    assert [(b.min_height, b.max_height, b.genuine_pairs) for b in buckets] == [(19, 26, 40), (46, None, 40)]
+    assert "Probes of 19-25 px" in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

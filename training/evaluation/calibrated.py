@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from model.bundle.manifest import CalibrationBucket
-from training.data.manifest import Manifest
+from training.data.manifest import NATIVE, Manifest
 from training.evaluation.calibration import calibrate, check_unseen, height_ranges
 from training.evaluation.encoders import HIGH_RESOLUTION, Encoder
 from training.evaluation.evaluate import Run, Variant
@@ -22,7 +22,7 @@ class Calibrated:
 def calibrated(
     manifest: Manifest, encoder: Encoder, runs: Sequence[Run], rates: Sequence[float]
 ) -> Calibrated:
-    """From the super-resolved probes, and for heights that skip super-resolution from the sharp ones.
+    """From the probes as they are served; for heights that no probe made low has, from the sharp ones too.
 
     Raises CalibrationError.
     """
@@ -33,7 +33,8 @@ def calibrated(
         if run.variant is Variant.SUPER_RESOLVED:
             parts.append(pairs)
         elif run.variant is Variant.SHARP:
-            sharp = [encoder.route(int(height), "auto") == HIGH_RESOLUTION for height in pairs.heights]
-            parts.append(pairs.of(np.array(sharp, bool)))
+            skips = [encoder.route(int(height), "auto") == HIGH_RESOLUTION for height in pairs.heights]
+            made_low = run.probes.factors != NATIVE  # else it is among the served already
+            parts.append(pairs.of(np.array(skips, bool) & made_low))
     together = join(parts)
     return Calibrated(together, calibrate(together, height_ranges(encoder, together.heights), rates=rates))

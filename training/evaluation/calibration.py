@@ -15,7 +15,8 @@ from training.evaluation.thresholds import CalibrationError, threshold
 
 RATES = (1e-2, 1e-3, 1e-4)
 METHOD = (
-    "A pair is a probe and an identity, scored by the identity's best image by another camera. "
+    "A pair is a probe and an identity, scored by the identity's best image by another camera: "
+    "a search among N identities makes N of them. "
     "Probability: Platt's logistic map with match and mismatch weighed the same. "
     "Thresholds: the lowest score that accepts at most the rate of impostor pairs; "
     "95% interval by bootstrap over persons (1,000 resamples)."
@@ -71,14 +72,15 @@ def check_unseen(manifest: Manifest) -> None:
 def reliability(pairs: Pairs, bins: int = 10, seed: int = 0) -> list[tuple[float, float, int]]:
     """Mean predicted probability, share of genuine pairs (both classes weighed the same) and count, per bin.
 
-    Each half of the persons is predicted by a map fitted on the other half.
+    Each half of the persons is predicted by a map fitted on the other half; empty where a half has too few.
     """
     shuffled = np.random.default_rng(seed).permutation(pairs.identities)
     halves = np.isin(pairs.identities, shuffled[: len(shuffled) // 2])
+    parts = (_within(pairs, halves), _within(pairs, ~halves))
+    if not all(len(part.genuine) and len(part.impostors) for part in parts):
+        return []
     predicted, truth = [], []
-    for half in (halves, ~halves):
-        fitted = _within(pairs, ~half)
-        held_out = _within(pairs, half)
+    for fitted, held_out in (parts, parts[::-1]):
         slope, intercept = fit_logistic(fitted.genuine, fitted.impostors)
         for scores, match in ((held_out.genuine, True), (held_out.impostors, False)):
             predicted.append(1 / (1 + np.exp(-(slope * scores.astype(np.float64) + intercept))))

@@ -40,11 +40,8 @@ def score_histograms(pairs: Pairs, buckets: Sequence[CalibrationBucket]) -> list
         if bucket.max_height is not None:
             members &= pairs.heights < bucket.max_height
         part = pairs.of(members)
-        edges = np.linspace(
-            min(part.genuine.min(), part.impostors.min()),
-            max(part.genuine.max(), part.impostors.max()),
-            _BINS + 1,
-        )
+        scores = np.concatenate([part.genuine, part.impostors])
+        edges = np.linspace(scores.min() - 1e-3, scores.max() + 1e-3, _BINS + 1)
         drawn = {
             name: np.histogram(scores, edges, density=True)[0]
             for name, scores in (("impostor", part.impostors), ("genuine", part.genuine))
