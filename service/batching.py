@@ -8,10 +8,10 @@ when the batch is formed is told so and left out of it.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,24 +20,25 @@ from service.deadline import Deadline
 from service.metrics import Metrics
 
 Pixels = NDArray[np.uint8]
-Run = Callable[[Pixels], NDArray[Any]]
+Row = TypeVar("Row")
+Run = Callable[[Pixels], Iterable[Row]]  # (N, h, w, 3) to N rows
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class Done(Generic[Row]):
     """One image's row of the result, and its times in seconds; `running` is its batch's whole time."""
 
-    row: NDArray[Any]
+    row: Row
     waiting: float
     running: float
 
 
 @dataclass(slots=True)
-class _Item:
+class _Item(Generic[Row]):
     image: Pixels
     deadline: Deadline
     arrived: float
-    answer: asyncio.Future[Done]
+    answer: asyncio.Future[Done[Row]]
 
 
 class Lanes:
@@ -51,19 +52,19 @@ class Lanes:
         self.threads.shutdown(wait=True, cancel_futures=True)
 
 
-class MicroBatcher:
+class MicroBatcher(Generic[Row]):
     """In front of one session. Belongs to the event loop; only `run` is called in a thread."""
 
-    def __init__(self, name: str, run: Run, lanes: Lanes, max_batch: int, metrics: Metrics) -> None:
+    def __init__(self, name: str, run: Run[Row], lanes: Lanes, max_batch: int, metrics: Metrics) -> None:
         self._name = name
         self._run = run
         self._lanes = lanes
         self._max_batch = max_batch
         self._metrics = metrics
-        self._queue: deque[_Item] = deque()
+        self._queue: deque[_Item[Row]] = deque()
         self._worker: asyncio.Task[None] | None = None
 
-    async def submit(self, image: Pixels, deadline: Deadline) -> Done:
+    async def submit(self, image: Pixels, deadline: Deadline) -> Done[Row]:
         item = _Item(image, deadline, time.perf_counter(), asyncio.get_running_loop().create_future())
         self._queue.append(item)
         if self._worker is None or self._worker.done():
@@ -76,8 +77,8 @@ class MicroBatcher:
                 if batch := self._form():
                     await self._answer(batch)
 
-    def _form(self) -> list[_Item]:
-        waiting: list[_Item] = []
+    def _form(self) -> list[_Item[Row]]:
+        waiting: list[_Item[Row]] = []
         while self._queue and len(waiting) < self._max_batch:
             item = self._queue.popleft()
             if item.answer.done():  # its request was given up
@@ -90,7 +91,7 @@ class MicroBatcher:
         self._queue.extendleft(reversed(waiting[size:]))
         return waiting[:size]
 
-    async def _answer(self, batch: list[_Item]) -> None:
+    async def _answer(self, batch: list[_Item[Row]]) -> None:
         images = np.stack([item.image for item in batch])  # (N, h, w, 3)
         start = time.perf_counter()
         try:

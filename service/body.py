@@ -7,6 +7,7 @@
 Nothing is taken from a server path or fetched from an address. Field names that the form lacks are refused.
 """
 
+import asyncio
 import base64
 import binascii
 import json
@@ -23,6 +24,7 @@ from service.problems import FieldError, InvalidFields, Kind, Problem, field_err
 IMAGES = "images"
 _MAX_FIELD_BYTES = 256 * 1024
 _MAX_FIELDS = 256
+_LARGE = 64 * 1024  # bytes of JSON that are not parsed on the event loop
 
 
 class Form(BaseModel):
@@ -57,7 +59,10 @@ async def read_form(request: Request, form: type[F], count: ImageCount) -> tuple
         ) as parts:
             values, uploads = await _from_multipart(parts, form)
     elif kind == "application/json":
-        values, uploads = _from_json(await request.body())
+        body = await request.body()
+        values, uploads = (
+            await asyncio.to_thread(_from_json, body) if len(body) > _LARGE else _from_json(body)
+        )
     elif raw:
         values = _text_values(request.query_params.multi_items(), form)
         uploads = [Upload(await request.body())] if count.most else []

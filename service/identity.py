@@ -4,7 +4,7 @@ import unicodedata
 from typing import Annotated
 from urllib.parse import unquote
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 MAX_LENGTH = 128  # 512 bytes at most, which every gallery engine can store
 _BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -28,7 +28,11 @@ def check_identity(text: str) -> str:
     return name
 
 
-IdentityName = Annotated[str, AfterValidator(check_identity)]
+IdentityName = Annotated[
+    str,
+    AfterValidator(check_identity),
+    Field(description=f"1 to {MAX_LENGTH} characters, no control characters; made NFC"),
+]
 
 
 def from_segment(segment: str) -> str:

@@ -110,7 +110,8 @@ async def _refuse(refusal: Problem, scope: Scope, receive: Receive, send: Send) 
     await send(
         {"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers}
     )
-    if "expect" in Headers(scope=scope):  # the body is not on its way
+    awaited = refusal.kind is Kind.BODY_TOO_LARGE and "expect" not in Headers(scope=scope)
+    if not awaited:  # nothing is on its way
         await send({"type": "http.response.body", "body": response.body})
     else:
         await _send_and_drain(bytes(response.body), receive, send)

@@ -12,7 +12,6 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from model.bundle.cpu import usable_cores
 from model.bundle.preprocessing import ImageError, ImageLimits, Pixels, decode, resize
@@ -61,7 +60,7 @@ class Pipeline:
 
     async def decode_gallery(self, uploads: Sequence[Upload]) -> list[Crop | ImageError]:
         """One answer for each upload: what cannot be used does not stop the others."""
-        return await self._each(self._gallery_crop, uploads)
+        return await self.each(self._gallery_crop, uploads)
 
     async def embed_gallery(self, crops: Sequence[Crop], deadline: Deadline) -> list[Vector]:
         answers = await self._inference.embed([crop.pixels for crop in crops], "hr", deadline)
@@ -73,7 +72,7 @@ class Pipeline:
         """All or none: the first image that cannot be used is a `Problem` that gives its position."""
         self._check_scale(wanted)
         with watch.stage("decode"):
-            decoded = await self._each(lambda upload: self._probe_crop(upload, wanted), uploads)
+            decoded = await self.each(lambda upload: self._probe_crop(upload, wanted), uploads)
         crops = [_usable(crop, position) for position, crop in enumerate(decoded)]
         deadline.check()
         with watch.stage("super_resolve"):
@@ -110,13 +109,9 @@ class Pipeline:
             chosen = [i for i, crop in enumerate(crops) if crop.route.scale == scale]
             answers = await self._inference.super_resolve([crops[i].pixels for i in chosen], scale, deadline)
             watch.waited("super_resolve", answers)
-            inputs = await self._each(self._to_input, [answer.row for answer in answers])
-            for i, answer, pixels in zip(chosen, answers, inputs, strict=True):
-                done[i] = replace(crops[i], pixels=pixels, super_resolved=answer.row)
+            for i, answer in zip(chosen, answers, strict=True):
+                done[i] = replace(crops[i], pixels=answer.row.pixels, super_resolved=answer.row.picture)
         return done
-
-    def _to_input(self, pixels: Pixels) -> Pixels:
-        return resize(Image.fromarray(pixels), *self._input_size)
 
     async def _embed(self, crops: Sequence[Crop], deadline: Deadline, watch: Stopwatch) -> list[Embedded]:
         found: dict[int, Embedded] = {}
@@ -128,7 +123,8 @@ class Pipeline:
             found |= {i: Embedded(crops[i], answer.row) for i, answer in zip(chosen, answers, strict=True)}
         return [found[i] for i in range(len(crops))]
 
-    async def _each(self, work: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    async def each(self, work: Callable[[T], R], items: Sequence[T]) -> list[R]:
+        """Runs Pillow and numpy work on all items, in threads."""
         loop = asyncio.get_running_loop()
         return list(await asyncio.gather(*(loop.run_in_executor(self._threads, work, i) for i in items)))
 

@@ -45,28 +45,29 @@ async def query(
                 bundle_id=services.manifest.bundle_id,
                 actor=actor,
             )
-    described = [probe_out(probe, form.return_super_resolved) for probe in probes]
+        pictures = await _pictures(services, probes) if form.return_super_resolved else [None] * len(probes)
+    described = [probe_out(probe, picture) for probe, picture in zip(probes, pictures, strict=True)]
     middle = sorted(described, key=lambda probe: probe.height)[(len(described) - 1) // 2]
+    decision = calibration(services, middle.height)
     return QueryAnswer(
         probe=middle,
         probes=described,
-        matches=[_match(services, m, rank, middle.height) for rank, m in enumerate(matches, 1)],
-        calibration=calibration(services, middle.height),
+        matches=[_match(services, m, rank, middle.height, decision) for rank, m in enumerate(matches, 1)],
+        calibration=decision,
         bundle=services.manifest.bundle_id,
         timing_ms=timing(services, watch),
     )
 
 
-def probe_out(probe: Embedded, with_picture: bool = False) -> ProbeOut:
+def probe_out(probe: Embedded, picture: str | None = None) -> ProbeOut:
     crop = probe.crop
-    picture = crop.super_resolved if with_picture else None
     return ProbeOut(
         width=crop.quality.width,
         height=crop.quality.height,
         scale=crop.route.scale,
         branch=crop.route.branch,
         quality=QualityOut.of(crop.quality),
-        super_resolved=None if picture is None else _png(picture),
+        super_resolved=picture,
     )
 
 
@@ -103,13 +104,13 @@ def timing(services: Services, watch: Stopwatch) -> Timing:
     return Timing(**watch.milliseconds())
 
 
-def _match(services: Services, match: Match, rank: int, height: int) -> MatchOut:
+def _match(services: Services, match: Match, rank: int, height: int, decision: CalibrationOut) -> MatchOut:
     return MatchOut(
         rank=rank,
         identity=match.identity,
         score=match.score,
         probability=probability(services, match.score, height),
-        match=accepted(match.score, calibration(services, height)),
+        match=accepted(match.score, decision),
         images=supports(match),
     )
 
@@ -135,7 +136,13 @@ def _filters(form: QueryForm) -> Filters:
     )
 
 
-def _png(pixels: Pixels) -> str:
+async def _pictures(services: Services, probes: Sequence[Embedded]) -> list[str | None]:
+    return await services.pipeline.each(_png, [probe.crop.super_resolved for probe in probes])
+
+
+def _png(pixels: Pixels | None) -> str | None:
+    if pixels is None:
+        return None
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
     return base64.b64encode(file.getvalue()).decode("ascii")

@@ -30,8 +30,8 @@ class QueryForm(ProbeForm):
     min_score: float | None = Field(None, ge=-1, le=1, description="leaves out identities with a lower score")
     camera: list[Camera] = Field([], description="only images of these cameras; may be repeated")
     exclude_camera: list[Camera] = Field([], description="no images of these cameras; may be repeated")
-    since: Time | None = None
-    until: Time | None = None
+    since: Time | None = Field(None, description="only images taken at this time or later (ISO 8601, UTC)")
+    until: Time | None = Field(None, description="only images taken before this time")
     rerank: bool = Field(False, description="not available with this gallery")
     return_super_resolved: bool = Field(False, description="adds each super-resolved crop as a base64 PNG")
 

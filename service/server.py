@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import logging
 import signal
 import socket
@@ -38,12 +39,20 @@ def serve(settings: Settings) -> None:
             timeout_graceful_shutdown=_GRACE_S,
         )
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-            runner.run(_run(app, uvicorn.Server(config), listener))
+            runner.run(_run(app, _Server(config), listener))
+
+
+class _Server(uvicorn.Server):
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listener in sockets or []:
+            log.info("listening on %s", _address(listener))
 
 
 async def _run(app: FastAPI, server: uvicorn.Server, listener: socket.socket) -> None:
     async with app.router.lifespan_context(app):
-        log.info("listening on %s", _address(listener))
+        gc.collect()
+        gc.freeze()  # what exists by now stays: later collections need not look at it
         with _stopping(server):
             await server.serve(sockets=[listener])
 

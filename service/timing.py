@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from service.batching import Done
 
@@ -22,7 +23,7 @@ class Stopwatch:
         finally:
             self.seconds[name] += time.perf_counter() - start
 
-    def waited(self, stage: str, answers: Sequence[Done]) -> None:
+    def waited(self, stage: str, answers: Sequence[Done[Any]]) -> None:
         """Moves the shortest wait among a stage's images from the stage to the queue."""
         waiting = min((answer.waiting for answer in answers), default=0.0)
         self.seconds[stage] -= waiting

@@ -18,7 +18,9 @@ function draw(path, method, operation) {
   return entry;
 }
 
-const parameter = (p) => [p.name, p.in, type(p.schema), p.description ?? p.schema.description ?? ""];
+function parameter(p) {
+  return [p.name, p.in, type(p.schema), p.description ?? meaning(p.schema)];
+}
 
 function body(request) {
   const schema = request && Object.values(request.content)[0].schema;
@@ -28,8 +30,12 @@ function body(request) {
     schema.required?.includes(name) ? `${name} (required)` : name,
     name === "images" ? kinds : "body",
     type(value),
-    value.description ?? "",
+    meaning(value),
   ]);
+}
+
+function meaning(schema) {
+  return schema.description ?? schema.anyOf?.map(meaning).find(Boolean) ?? "";
 }
 
 function answer([status, response]) {
@@ -41,6 +47,8 @@ function answer([status, response]) {
 
 function outline(schema, depth = 0) {
   if (schema.$ref) return outline(api.components.schemas[schema.$ref.split("/").pop()], depth + 1);
+  const reference = schema.anyOf?.find((choice) => choice.$ref);
+  if (reference) return outline(reference, depth);
   if (schema.type === "array") return [outline(schema.items ?? {}, depth)];
   if (!schema.properties || depth > 6) return type(schema);
   return Object.fromEntries(Object.entries(schema.properties).map(([name, value]) => [name, outline(value, depth)]));

@@ -37,14 +37,10 @@ class ServerProcess:
         """Reads the address from the log, then waits until it answers."""
         end = time.monotonic() + _START_S
         while time.monotonic() < end and self._process.poll() is None:
-            if not self.url and "listening on " in (log := self.log()):
+            if "listening on " in (log := self.log()):
                 self.url = log.split("listening on ")[1].split('"')[0]
-            if self.url:
-                try:
-                    httpx.get(f"{self.url}/livez").raise_for_status()
-                    return
-                except httpx.TransportError:
-                    pass  # bound, not yet listening
+                httpx.get(f"{self.url}/livez").raise_for_status()
+                return
             time.sleep(0.02)
         raise RuntimeError(f"the service did not start: {self.log()}")
 
