@@ -11,7 +11,7 @@ from index.errors import (
     WrongBundle,
 )
 from index.gallery import Gallery
-from index.open import open_gallery
+from index.open import backup_gallery, open_gallery, restore_gallery
 from index.types import (
     Added,
     AuditLine,
@@ -47,5 +47,7 @@ __all__ = [
     "UnknownIdentity",
     "UnknownImage",
     "WrongBundle",
+    "backup_gallery",
     "open_gallery",
+    "restore_gallery",
 ]

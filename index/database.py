@@ -42,7 +42,7 @@ class Database:
         self._owes_checkpoint = False
         self._reserve = Reserve(self.path)
         with self.errors():
-            self._lock_file = _lock(self.path)
+            self._lock_file = lock(self.path)
         try:
             with self.errors():
                 self._writer = self._open_writer()
@@ -210,6 +210,14 @@ def connect_read_only(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def sync_file(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names of new files in `folder` survive a power loss."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -219,7 +227,7 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _lock(path: Path) -> int:
+def lock(path: Path) -> int:
     """Hold `<path>.lock` while the descriptor is open; the system lets go of it when the process dies."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lock_path = path.with_name(path.name + ".lock")

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from index import audit, listing, ranking, selection, store, validation
 from index.audit import SearchCounts
-from index.backup import copy_database
+from index.backup import back_up
 from index.core import Core
 from index.errors import GalleryError
 from index.gallery import NO_FILTERS
@@ -195,8 +195,9 @@ class EmbeddedGallery:
         choice = selection.choose(self._core.view, NO_FILTERS, None)
         ranking.rank(self._core.view, self._scanner, probe, choice, ranking.Wanted(1, 1, None))
 
-    def backup(self, path: Path) -> None:
-        copy_database(self._core.database.path, path)
+    def backup(self, path: Path, extra: Mapping[str, Path] | None = None) -> Counts:
+        manifest = back_up(self._core.database.path, path, extra)
+        return Counts(manifest.identities, manifest.images)
 
     def close(self) -> None:
         if self._core.database.closed:

@@ -1,6 +1,6 @@
 """The gallery: enrolled people, and the search among them. Every engine implements this protocol."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -88,7 +88,10 @@ class Gallery(Protocol):
     def check(self) -> None:
         """A real read and a real search; raises GalleryUnavailable."""
 
-    def backup(self, path: Path) -> None:
-        """Write a complete copy to `path`, which must not exist, while the gallery goes on serving."""
+    def backup(self, path: Path, extra: Mapping[str, Path] | None = None) -> Counts:
+        """Write a complete, verified copy to the new folder `path`, while the gallery goes on serving.
+
+        `extra`: further files to keep with it, by the name that they get. Restored by `restore_gallery`.
+        """
 
     def close(self) -> None: ...

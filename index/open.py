@@ -1,10 +1,15 @@
-"""Open a gallery by URI."""
+"""Open, back up and restore a gallery by URI."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
+from index.backup import back_up
+from index.embedded import EmbeddedGallery
 from index.errors import GalleryError
 from index.gallery import Gallery
+from index.restore import Restored, restore
+from index.types import Counts
 
 
 def open_gallery(
@@ -22,18 +27,33 @@ def open_gallery(
     `threads`: how many cores one search may use (default: all).
     Raises WrongBundle when it holds vectors of another bundle, GalleryUnavailable when it cannot be opened.
     """
+    return EmbeddedGallery(
+        _sqlite_path(uri),
+        bundle_id=bundle_id,
+        dimension=dimension,
+        keep_images=keep_images,
+        retention=retention,
+        threads=threads,
+    )
+
+
+def backup_gallery(uri: str, target: Path, extra: Mapping[str, Path] | None = None) -> Counts:
+    """As `Gallery.backup`, of a gallery that this or another process may have open."""
+    manifest = back_up(_sqlite_path(uri), target, extra)
+    return Counts(manifest.identities, manifest.images)
+
+
+def restore_gallery(
+    backup: Path, uri: str, *, replace: bool = False, later: Path | None = None, actor: str | None = None
+) -> Restored:
+    """Verify a backup and make it the gallery at `uri`; see `index.restore`."""
+    return restore(backup, _sqlite_path(uri), replace=replace, later=later, actor=actor)
+
+
+def _sqlite_path(uri: str) -> Path:
     scheme, separator, path = uri.partition(":///")
     if not separator or not path:
         raise GalleryError(f"{uri!r} is not a gallery URI; expected sqlite:///path")
-    if scheme == "sqlite":
-        from index.embedded import EmbeddedGallery
-
-        return EmbeddedGallery(
-            Path(path),
-            bundle_id=bundle_id,
-            dimension=dimension,
-            keep_images=keep_images,
-            retention=retention,
-            threads=threads,
-        )
-    raise GalleryError(f"unknown gallery engine {scheme!r}; this version knows sqlite")
+    if scheme != "sqlite":
+        raise GalleryError(f"unknown gallery engine {scheme!r}; this version knows sqlite")
+    return Path(path)

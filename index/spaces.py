@@ -40,6 +40,10 @@ def claim(tx: sqlite3.Connection, bundle_id: str, dimension: int) -> Space:
     return Space(schema.create_space(tx, bundle_id, dimension, "active"), bundle_id, dimension)
 
 
+def active(tx: sqlite3.Connection) -> Space:
+    return Space(*tx.execute("SELECT id, bundle_id, dimension FROM spaces WHERE state = 'active'").fetchone())
+
+
 def drop(tx: sqlite3.Connection, space: int) -> None:
     tx.execute(f"DROP TABLE {vector_table(space)}")
     tx.execute("DELETE FROM spaces WHERE id = ?", (space,))
