@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -169,7 +168,7 @@ def test_nobody_who_was_deleted_comes_back(open_it: Opener, tmp_path: Path, else
 
 
 def test_restore_over_a_gallery_that_crashed(open_it: Opener, tmp_path: Path) -> None:
-    """Its last deletion is still in the write-ahead log, which must neither be lost nor mixed into the restored file."""
+    """Its last deletion is still in the write-ahead log: not to be lost, nor mixed into the restored file."""
     gallery = open_it()
     fill(gallery, 0, 60)
     gallery.backup(tmp_path / "backup")
@@ -275,5 +274,4 @@ def test_what_cannot_be_backed_up(open_it: Opener, tmp_path: Path) -> None:
     for name in ("../x", "manifest.json", "gallery.db", "a/b"):
         with pytest.raises(GalleryError, match="cannot be the name"):
             gallery.backup(tmp_path / "b", {name: tmp_path / "gallery.db"})
-        shutil.rmtree(tmp_path / "b.partial", ignore_errors=True)
-    assert not (tmp_path / "b").exists()
+    assert not list(tmp_path.glob("b*"))
