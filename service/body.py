@@ -24,6 +24,7 @@ from service.problems import FieldError, InvalidFields, Kind, Problem, field_err
 IMAGES = "images"
 _MAX_FIELD_BYTES = 256 * 1024
 _MAX_FIELDS = 256
+_MAX_FILENAME = 255
 _LARGE = 64 * 1024  # bytes of JSON that are not parsed on the event loop
 
 
@@ -101,12 +102,17 @@ async def _from_multipart(parts: FormData, form: type[Form]) -> tuple[dict[str, 
         if isinstance(value, UploadFile):
             if name != IMAGES:
                 raise InvalidFields([FieldError(field=name, message=f"files are sent as `{IMAGES}`")])
-            uploads.append(Upload(await value.read(), value.filename or None))
+            uploads.append(Upload(await value.read(), _filename(value)))
         elif name == IMAGES:
             raise InvalidFields([FieldError(field=name, message="expected files, got text")])
         else:
             texts.append((name, value))
     return _text_values(texts, form), uploads
+
+
+def _filename(file: UploadFile) -> str | None:
+    """A note for people, never a path: its last 255 characters."""
+    return file.filename[-_MAX_FILENAME:] if file.filename else None
 
 
 def _text_values(items: list[tuple[str, str]], form: type[Form]) -> dict[str, Any]:

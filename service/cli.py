@@ -1,4 +1,4 @@
-"""The command line: `dgrl serve`, `keys`, `enrol`, `query`, `doctor`, `version`."""
+"""The command line: `dgrl serve`, `keys`, `enrol`, `query`, `demo`, `doctor`, `settings`, `version`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from service import cli_client, cli_keys
+from service.demo.__main__ import demo
 from service.version import version
 
 app = typer.Typer(
@@ -14,6 +15,7 @@ app = typer.Typer(
 app.add_typer(cli_keys.app, name="keys", help="Who may use the service.")
 app.command("enrol")(cli_client.enrol)
 app.command("query")(cli_client.query)
+app.command("demo")(demo)
 
 
 @app.command()

@@ -10,7 +10,7 @@ from service.body import Upload
 from service.deadline import Deadline
 from service.media import media_type
 from service.pipeline import Crop, Vector
-from service.problems import KINDS_OF_ERRORS, Kind, Problem
+from service.problems import Kind, Problem, kind_of
 from service.schemas import EnrolForm, Enrolled, EnrolledImage, ImageRefusal, QualityOut
 from service.services import Services
 
@@ -88,7 +88,7 @@ def _accepted(upload: Upload, crop: Crop, added: Added) -> EnrolledImage:
 
 
 def _rejected(upload: Upload, error: ImageError) -> EnrolledImage:
-    kind = KINDS_OF_ERRORS[type(error)]
+    kind = kind_of(error)
     refusal = ImageRefusal(type=kind.type, title=kind.title, detail=str(error))
     return EnrolledImage(filename=upload.filename, status="rejected", error=refusal)
 

@@ -93,7 +93,7 @@ class Problem(Exception):
 
     @classmethod
     def from_error(cls, error: Exception) -> Self:
-        return cls(KINDS_OF_ERRORS[type(error)], str(error.args[0] if error.args else error))
+        return cls(kind_of(error), str(error.args[0] if error.args else error))
 
     def body(self) -> dict[str, Any]:
         kind = self.kind
@@ -123,6 +123,12 @@ KINDS_OF_ERRORS: dict[type[Exception], Kind] = {
     GalleryUnavailable: Kind.UNAVAILABLE,
     StorageFull: Kind.STORAGE_FULL,
 }
+
+
+def kind_of(error: Exception) -> Kind:
+    """By the error's class or the nearest one that it derives from."""
+    return KINDS_OF_ERRORS[next(c for c in type(error).__mro__ if c in KINDS_OF_ERRORS)]
+
 
 _KINDS_OF_STATUSES = {
     404: Kind.NOT_FOUND,

@@ -1,6 +1,7 @@
 """Who is enrolled: add, list, rename, remove."""
 
 from typing import Annotated
+from unicodedata import normalize
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -53,7 +54,8 @@ async def list_identities(
     limit: Limit = 100,
     prefix: Annotated[str, Query(max_length=128, description="only identities that start so")] = "",
 ) -> Identities:
-    page = await services.in_store(services.gallery.identities, cursor, limit, prefix)
+    start = normalize("NFC", prefix)
+    page = await services.in_store(services.gallery.identities, cursor, limit, start)
     found = [IdentityOut(identity=i.identity, images=i.images, cameras=list(i.cameras)) for i in page.items]
     return Identities(identities=found, next_cursor=page.next_cursor)
 
