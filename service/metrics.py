@@ -28,7 +28,6 @@ class Metrics:
             registry=self._registry,
         )
         self.images = self._counter("dgrl_images", "Images taken in, by what became of them", "outcome")
-        self.refused = self._counter("dgrl_refused", "Requests refused before or during work", "type")
 
     def watch(self, name: str, text: str, value: Callable[[], float]) -> None:
         Gauge(name, text, registry=self._registry).set_function(value)

@@ -27,6 +27,7 @@ from service.context import request_id
 
 log = logging.getLogger("dgrl.service")
 MEDIA_TYPE = "application/problem+json"
+_IN_THE_LOG = "the reason is in the service's log under this request id"
 
 
 class Kind(Enum):
@@ -93,7 +94,9 @@ class Problem(Exception):
 
     @classmethod
     def from_error(cls, error: Exception) -> Self:
-        return cls(kind_of(error), str(error.args[0] if error.args else error))
+        """The caller's mistakes are told in the error's words; failures here only in the log, with their paths."""
+        kind = kind_of(error)
+        return cls(kind, _IN_THE_LOG if kind.status >= 500 else str(error.args[0] if error.args else error))
 
     def body(self) -> dict[str, Any]:
         kind = self.kind
@@ -102,6 +105,11 @@ class Problem(Exception):
 
     def response(self) -> JSONResponse:
         return JSONResponse(self.body(), self.kind.status, self.headers, media_type=MEDIA_TYPE)
+
+
+class Unexpected(Problem):
+    def __init__(self) -> None:
+        super().__init__(Kind.INTERNAL_ERROR, _IN_THE_LOG)
 
 
 class InvalidFields(Problem):
@@ -146,7 +154,7 @@ def install(app: FastAPI) -> None:
     async def known(_: Request, error: Exception) -> JSONResponse:
         answer = Problem.from_error(error)
         if answer.kind.status >= 500:
-            log.error("%s: %s", answer.kind.title, answer.detail, exc_info=error)
+            log.error("%s: %s", answer.kind.title, error, exc_info=error)
         return answer.response()
 
     async def http(_: Request, error: HTTPException) -> JSONResponse:

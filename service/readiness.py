@@ -1,6 +1,7 @@
 """Whether the service can do its work: a real inference through the queue and a real search."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable
 
@@ -11,6 +12,8 @@ from service.inference import BRANCHES
 from service.problems import Problem
 from service.schemas_health import Check, Ready
 from service.services import Services
+
+log = logging.getLogger("dgrl.service")
 
 _SECONDS = 10.0
 _FRESH_S = 1.0
@@ -75,6 +78,7 @@ async def _timed(work: Awaitable[None]) -> Check:
         error = None
     except Problem as problem:
         error = problem.detail
-    except Exception as failure:
-        error = f"{type(failure).__name__}: {failure}"
+    except Exception as failure:  # whatever it is: the service is not ready
+        log.error("not ready", exc_info=failure)
+        error = f"{type(failure).__name__}; the reason is in the service's log"
     return Check(ok=error is None, ms=round((time.perf_counter() - start) * 1000, 3), error=error)

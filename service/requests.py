@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import context
 from service.metrics import Metrics
-from service.problems import Kind, Problem
+from service.problems import Unexpected
 
 log = logging.getLogger("dgrl.access")
 
@@ -50,10 +50,7 @@ class Requests:
             log.exception("unexpected failure")
             if status:
                 raise  # the answer is under way: only a broken connection can tell the client
-            problem = Problem(
-                Kind.INTERNAL_ERROR, "the failure is in the service's log under this request id"
-            )
-            await problem.response()(scope, receive, send_with_headers)
+            await Unexpected().response()(scope, receive, send_with_headers)
         finally:
             _record(scope, status, time.perf_counter() - started)
 

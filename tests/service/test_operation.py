@@ -36,7 +36,9 @@ def test_a_lost_gallery_is_not_ready_and_503(serve: Callable[..., Live]) -> None
         assert answer.status_code == 503 and answer.json()["type"] == URN + "unavailable"
         assert answer.json()["checks"]["model"]["ok"] and not answer.json()["checks"]["store"]["ok"]
         picture = {"images": encoded(person(1))}
-        assert client.post("/gallery", files=picture, data={"identity": "x"}).status_code == 503
+        refused = client.post("/gallery", files=picture, data={"identity": "x"})
+        assert refused.status_code == 503 and refused.json()["type"] == URN + "unavailable"
+        assert "gallery.db" not in answer.text + refused.text
         assert client.get("/gallery").status_code == 503
 
 
