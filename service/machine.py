@@ -6,9 +6,9 @@ _MEMINFO = Path("/proc/meminfo")
 _CGROUP = Path("/sys/fs/cgroup")
 
 
-def available_memory() -> int | None:
+def available_memory(meminfo: Path = _MEMINFO, cgroup: Path = _CGROUP) -> int | None:
     """Bytes, or None where the system does not say."""
-    found = [value for value in (_of_the_system(_MEMINFO), _of_the_container(_CGROUP)) if value is not None]
+    found = [value for value in (_of_the_system(meminfo), _of_the_container(cgroup)) if value is not None]
     return min(found, default=None)
 
 

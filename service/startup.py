@@ -25,7 +25,7 @@ log = logging.getLogger("dgrl.service")
 
 _STORE_THREADS = 4
 _BYTES_PER_ROW = 200  # of an enrolled image in memory, beside its vector
-_WEIGHTS_IN_MEMORY = 5  # times the files' size: float16 read as float32, in two encoders and their workspace
+_IN_MEMORY = {"float32": 4, "float16": 8}  # times the files: two encoders, their compiled copies, workspace
 
 
 class StartupError(RuntimeError):
@@ -139,7 +139,7 @@ def _tell(services: Services, first_key: str | None) -> None:
 
 def _check_memory(bundle: Bundle) -> None:
     weights = sum((bundle.path / name).stat().st_size for name in bundle.manifest.files)
-    needed, available = weights * _WEIGHTS_IN_MEMORY, available_memory()
+    needed, available = weights * _IN_MEMORY[bundle.manifest.precision], available_memory()
     if available is not None and needed > available:
         raise StartupError(
             f"the bundle needs about {_megabytes(needed)} MB of memory, and {_megabytes(available)} are free "
