@@ -71,6 +71,8 @@ def test_the_baseline_reads_where_a_file_puts_the_stride(tmp_path: Path, first: 
     np.testing.assert_allclose(vectors, expected, atol=1e-4)
     assert vectors.shape == (2, 2048)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    coarse = ImageNetEncoder(weights, precision="bfloat16").embed(crops, "sr")
+    assert coarse.dtype == np.float32 and (coarse * vectors).sum(axis=1).min() > 0.99
     assert encoder.route(32, "auto") == LOW_RESOLUTION
     with pytest.raises(ValueError, match="no super-resolution"):
         encoder.super_resolve(crops, 2)

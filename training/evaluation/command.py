@@ -109,7 +109,7 @@ def evaluate(
         if checkpoint is not None:
             subjects.append((checkpoint_subject(checkpoint, rcan or [], precision, device), wanted))
         if baseline is not None:
-            subjects.append((baseline_subject(baseline, device), [Variant.SUPER_RESOLVED]))
+            subjects.append((baseline_subject(baseline, precision, device), [Variant.SUPER_RESOLVED]))
         runs: list[Run] = []
         found: Calibrated | None = None
         for subject, ways in subjects:

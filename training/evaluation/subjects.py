@@ -39,7 +39,7 @@ def checkpoint_subject(checkpoint: Path, rcan: Sequence[Path], precision: Precis
     from model.weights import load_dgrl, load_rcan
     from training.evaluation.torch_encoders import CheckpointEncoder
 
-    computed: Literal["bfloat16", "float32"] = "bfloat16" if precision is Precision.BFLOAT16 else "float32"
+    computed = _torch_precision(precision)
     networks = [load_rcan(path) for path in rcan]
     encoder = CheckpointEncoder(
         load_dgrl(checkpoint).embedder,
@@ -57,18 +57,23 @@ def checkpoint_subject(checkpoint: Path, rcan: Sequence[Path], precision: Precis
     return Subject(encoder, measured)
 
 
-def baseline_subject(weights: Path, device: str) -> Subject:
+def baseline_subject(weights: Path, precision: Precision, device: str) -> Subject:
     from training.evaluation.torch_encoders import ImageNetEncoder
 
-    encoder = ImageNetEncoder(weights, device=_device(device))
+    computed = _torch_precision(precision)
+    encoder = ImageNetEncoder(weights, device=_device(device), precision=computed)
     measured = Measured(
         name=encoder.name,
         identity=sha256_of(weights)[:16],
         source=weights.name,
         provider=f"torch {_device(device)}",
-        precision="float32",
+        precision=computed,
     )
     return Subject(encoder, measured)
+
+
+def _torch_precision(asked: Precision) -> Literal["bfloat16", "float32"]:
+    return "bfloat16" if asked is Precision.BFLOAT16 else "float32"
 
 
 def _device(name: str) -> str:

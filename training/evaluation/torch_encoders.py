@@ -92,7 +92,9 @@ class ImageNetEncoder:
     name = "ImageNet ResNet-50"
     size = (256, 128)
 
-    def __init__(self, weights: Path, *, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self, weights: Path, *, device: torch.device | str = "cpu", precision: Precision = "float32"
+    ) -> None:
         state = load_imagenet(weights)
         network = ResNet50(stride_in_first_convolution=_stride_in_first_convolution(weights))
         missing, unexpected = network.load_state_dict(state, strict=False)
@@ -101,7 +103,7 @@ class ImageNetEncoder:
             raise ValueError(
                 f"{weights}: not a ResNet-50 (missing {absent[:3]}, unexpected {unexpected[:3]})"
             )
-        self._device = torch.device(device)
+        self._device, self._precision = torch.device(device), precision
         self._network = channels_last(network.to(self._device).eval())
         self._normalise = Normalise(Preprocessing(), self._device)
 
@@ -114,7 +116,9 @@ class ImageNetEncoder:
     @torch.inference_mode()
     def embed(self, images: Pixels, branch: Branch) -> Vectors:
         crops = self._normalise(pixels_to_tensor(images, self._device))
-        return _vectors(F.normalize(self._network(crops), dim=1))
+        with autocast(self._device, self._precision):
+            features = self._network(crops)
+        return _vectors(F.normalize(features.float(), dim=1))
 
 
 def _routing_manifest(scales: list[int], reference: tuple[int, int]) -> Manifest:
