@@ -5,13 +5,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 
 _START_S = 120
+_PLAIN = {"DGRL_PROVIDER": "cpu", "DGRL_THREADS": "1"}  # opens at once, and float32 is the same everywhere
 
 
 def environment() -> dict[str, str]:
@@ -20,14 +21,13 @@ def environment() -> dict[str, str]:
 
 
 class ServerProcess:
-    def __init__(self, bundle: Path, data_dir: Path) -> None:
+    def __init__(self, bundle: Path, data_dir: Path, settings: Mapping[str, str]) -> None:
         self._log = data_dir / "service.log"
-        settings = {"DGRL_PROVIDER": "cpu", "DGRL_THREADS": "1", "DGRL_LOG_FORMAT": "json"}
         arguments = ["--port", "0", "--bundle", str(bundle), "--data-dir", str(data_dir)]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "service.cli", "serve", *arguments],
-                env=environment() | settings,
+                env={**environment(), **settings, "DGRL_LOG_FORMAT": "json"},
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
@@ -60,8 +60,10 @@ class ServerProcess:
 
 
 @contextmanager
-def started(bundle: Path, data_dir: Path, wait: bool = True) -> Iterator[ServerProcess]:
-    process = ServerProcess(bundle, data_dir)
+def started(
+    bundle: Path, data_dir: Path, *, wait: bool = True, settings: Mapping[str, str] = _PLAIN
+) -> Iterator[ServerProcess]:
+    process = ServerProcess(bundle, data_dir, settings)
     try:
         if wait:
             process.wait_ready()
