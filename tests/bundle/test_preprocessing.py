@@ -242,7 +242,8 @@ def test_the_pixel_limit_is_inclusive() -> None:
 
 def test_resize_is_pillows_bilinear() -> None:
     resized = resize(person(), 256, 128)
-    assert (resized.shape, resized.dtype) == ((256, 128, 3), np.uint8)
+    assert resized.shape == (256, 128, 3)
+    assert resized.dtype == np.uint8
     np.testing.assert_array_equal(resized, np.asarray(person().resize((128, 256), Image.Resampling.BILINEAR)))
     resized[0, 0] = 0  # the caller's own, not a view into the image
 

@@ -51,7 +51,8 @@ def _projection() -> NDArray[np.float32]:
     """(3 * stripes, DIMENSION) with orthonormal rows, from the DCT."""
     rows = 3 * _STRIPES
     k, n = np.arange(1, rows + 1)[:, None], np.arange(DIMENSION)[None, :]
-    return (np.sqrt(2 / DIMENSION) * np.cos(np.pi * k * (2 * n + 1) / (2 * DIMENSION))).astype("<f4")
+    dct = np.sqrt(2 / DIMENSION) * np.cos(np.pi * k * (2 * n + 1) / (2 * DIMENSION))
+    return np.asarray(dct, np.float32)
 
 
 def _encoder(bias: float) -> onnx.ModelProto:

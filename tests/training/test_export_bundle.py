@@ -59,7 +59,7 @@ def test_the_bundle_equals_the_networks(exported: Path, networks: Networks, crop
     for branch in ("hr", "sr"):
         with torch.no_grad():
             eager = networks.embedder(x, branch).numpy()
-        assert (np.sum(runtime.embed(pixels, branch) * eager, axis=1) > 0.999).all()  # type: ignore[arg-type]
+        assert (np.sum(runtime.embed(pixels, branch) * eager, axis=1) > 0.999).all()
     low = as_low_resolution(crops[:5], Bucket(4, 16, 8))
     with torch.no_grad():
         large = networks.resolvers[0](torch.from_numpy(low).permute(0, 3, 1, 2).float(), 4)

@@ -47,9 +47,12 @@ def test_a_flaw_that_is_not_a_number_fails() -> None:
     assert len(encoder_failures("hr", replace(GOOD, max_difference=np.nan), "float32", Limits())) == 1
 
 
-@pytest.mark.parametrize(("flaw", "failures"), [({"max_levels": 2}, 1), ({"differing": 2e-3}, 1), ({}, 0)])
-def test_each_flaw_of_a_resolver_counts(flaw: dict[str, float], failures: int) -> None:
-    assert len(resolver_failures("x2", replace(FLAWLESS, **flaw), "float32", Limits())) == failures
+@pytest.mark.parametrize(
+    ("found", "failures"),
+    [(FLAWLESS, 0), (replace(FLAWLESS, max_levels=2), 1), (replace(FLAWLESS, differing=2e-3), 1)],
+)
+def test_each_flaw_of_a_resolver_counts(found: ResolverParity, failures: int) -> None:
+    assert len(resolver_failures("x2", found, "float32", Limits())) == failures
 
 
 def test_a_rounded_resolver_may_move_many_samples_a_little() -> None:
