@@ -132,7 +132,7 @@ def _search(view: View, image: int) -> tuple[Ranked, ...]:
     ]
     with contextlib.closing(Scanner(1)) as scanner:
         choice = selection.choose(view, NO_FILTERS, None)
-        matches = ranking.rank(view, scanner, probe, choice, ranking.Wanted(_TOP_K, 1, None))
+        [matches] = ranking.rank(view, scanner, probe, choice, ranking.Wanted(_TOP_K, 1, None))
     return tuple(
         Ranked(identity=match.identity, image_id=match.images[0].image_id, score=match.score)
         for match in matches

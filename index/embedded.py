@@ -103,7 +103,7 @@ class EmbeddedGallery:
             view, having_metadata = self._core.state_with(list(filters.metadata.items()))
         choice = selection.choose(view, filters, having_metadata)
         wanted = ranking.Wanted(top_k, supports, min_score)
-        return [ranking.rank(view, self._scanner, probe, choice, wanted) for probe in probes[:, None, :]]
+        return ranking.rank(view, self._scanner, probes, choice, wanted)
 
     def remove_identity(self, identity: str, *, actor: str | None = None) -> int:
         with self._core.changing(deletes=True) as change:

@@ -1,25 +1,37 @@
 """From probes to ranked identities, exactly: each identity counts with its best image.
 
 A scan returns the k best images. It is enough once `top_k` identities score above the last image that was
-returned. If one person fills the list, the rest is scanned without those already found. Scores are then
-computed anew from the stored vectors, always in the same way, so that a ranking depends neither on the number
-of probes in a call nor on how the rows happen to lie in memory.
+returned. If one person fills the list, the rest is scanned without those already found. Scores are then computed
+anew from the stored vectors, always in the same way, so that a ranking depends neither on the number of probes in a
+call nor on how the rows happen to lie in memory.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from index.half import decode
 from index.scan import Scanner
+from index.segment import Segment
 from index.selection import Choice, excluding, only
 from index.types import Match, Support, Vectors
 from index.view import View
 
 # Above the difference between two float32 sums of the same 512 products in another order, for unit vectors.
 ROUNDING = 1e-5
-_BLOCK = 4096
+_ROWS_AT_ONCE = 16384
+_IMAGE = np.dtype(
+    [
+        ("id", np.int64),
+        ("identity", np.int64),
+        ("camera", np.int64),
+        ("flagged", np.bool_),
+        ("score", np.float32),
+    ]
+)
+Images = NDArray[np.void]  # of _IMAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,34 +41,57 @@ class Wanted:
     min_score: float | None
 
 
-def rank(view: View, scanner: Scanner, probe: Vectors, choice: Choice, wanted: Wanted) -> list[Match]:
-    """`probe` is (1, D)."""
-    contenders = _contenders(view, scanner, probe, choice, wanted)
-    supports = _supports(view, probe, choice, contenders, wanted.supports)
-    matches = sorted(supports.values(), key=lambda best: (-best[0].score, best[0].row))
-    return [
-        Match(view.identities[best[0].identity], best[0].score, tuple(_support(view, one) for one in best))
-        for best in matches[: wanted.top_k]
-        if wanted.min_score is None or best[0].score >= wanted.min_score
-    ]
+def rank(view: View, scanner: Scanner, probes: Vectors, choice: Choice, wanted: Wanted) -> list[list[Match]]:
+    """One ranking for each of `probes` (Q, D)."""
+    if not len(probes):
+        return []
+    contenders = _contenders(view, scanner, probes, choice, wanted)
+    scored: list[list[Images]] = [[np.empty(0, _IMAGE)] for _ in probes]
+    for images, vectors in _images_of(view, choice, np.unique(np.concatenate(contenders))):
+        for probe, identities, parts in zip(probes, contenders, scored, strict=True):
+            own = np.flatnonzero(np.isin(images["identity"], identities))
+            part = images[own]
+            part["score"] = score(vectors[own], probe)
+            parts.append(part)
+    return [_matches(view, np.concatenate(parts), wanted) for parts in scored]
 
 
 def _contenders(
-    view: View, scanner: Scanner, probe: Vectors, choice: Choice, wanted: Wanted
-) -> NDArray[np.int64]:
-    """Every identity that may be among the `top_k`, and few others."""
-    best: dict[int, float] = {}
+    view: View, scanner: Scanner, probes: Vectors, choice: Choice, wanted: Wanted
+) -> list[NDArray[np.int64]]:
+    """For each probe every identity that may be among its `top_k`, and few others."""
     k = max(64, 4 * wanted.top_k)
+    scores, identities = scanner.best(view, probes, k, choice)
+    return [
+        _complete(view, scanner, probes[row : row + 1], choice, wanted, k, (scores[row], identities[row]))
+        for row in range(len(probes))
+    ]
+
+
+def _complete(
+    view: View,
+    scanner: Scanner,
+    probe: Vectors,
+    choice: Choice,
+    wanted: Wanted,
+    k: int,
+    found: tuple[Vectors, NDArray[np.int64]],
+) -> NDArray[np.int64]:
+    """`found`: scores and identities of the `k` best images for `probe` (1, D), to which more are added if needed."""
+    best: dict[int, float] = {}
     floor = -np.inf if wanted.min_score is None else wanted.min_score - ROUNDING
     while True:
-        scores, identities = scanner.best(view, probe, k, choice)
-        for identity, score in zip(identities.tolist(), scores.tolist(), strict=True):
-            best.setdefault(identity, score)
+        scores, identities = found
+        valid = int(np.count_nonzero(scores > -np.inf))
+        for identity, value in zip(identities[:valid].tolist(), scores[:valid].tolist(), strict=True):
+            best.setdefault(identity, value)
         limit = max(floor, _limit(best, wanted.top_k))
-        if len(scores) < k or scores[-1] < limit:
-            return np.array([identity for identity, score in best.items() if score >= limit], np.int64)
+        if valid < k or scores[-1] < limit:
+            return np.array([identity for identity, value in best.items() if value >= limit], np.int64)
         choice = excluding(view, choice, np.array(list(best), np.int64))
         k *= 4
+        more = scanner.best(view, probe, k, choice)
+        found = more[0][0], more[1][0]
 
 
 def _limit(best: dict[int, float], top_k: int) -> float:
@@ -66,37 +101,32 @@ def _limit(best: dict[int, float], top_k: int) -> float:
     return float(np.partition(np.fromiter(best.values(), np.float64), -top_k)[-top_k]) - 2 * ROUNDING
 
 
-@dataclass(frozen=True, slots=True)
-class _Scored:
-    row: int
-    score: float
-    identity: int
-    camera: int
-    flagged: bool
-
-
-def _supports(
-    view: View, probe: Vectors, choice: Choice, identities: NDArray[np.int64], supports: int
-) -> dict[int, list[_Scored]]:
-    """The best images of each identity, best first; equal scores in order of enrolment."""
-    scored: dict[int, list[_Scored]] = {}
+def _images_of(view: View, choice: Choice, identities: NDArray[np.int64]) -> Iterator[tuple[Images, Vectors]]:
+    """The chosen images of these identities with their vectors (N, D), a bounded number at a time."""
+    parts: list[tuple[Images, NDArray[np.float16]]] = []
     for segment, positions in zip(view.segments, only(view, choice, identities), strict=True):
-        for start in range(0, len(positions), _BLOCK):
-            block = positions[start : start + _BLOCK]
-            scores = score(segment.decoded(block), probe[0])
-            columns = segment.columns
-            owners, cameras, flagged = (
-                columns.identities[block],
-                columns.cameras[block],
-                columns.flagged[block],
-            )
-            fields: Sequence[NDArray[np.generic]] = (columns.ids[block], scores, owners, cameras, flagged)
-            for one in zip(*(field.tolist() for field in fields), strict=True):
-                scored.setdefault(one[2], []).append(_Scored(*one))
-    return {
-        identity: sorted(images, key=lambda one: (-one.score, one.row))[:supports]
-        for identity, images in scored.items()
-    }
+        for start in range(0, len(positions), _ROWS_AT_ONCE):
+            parts.append(_taken(segment, positions[start : start + _ROWS_AT_ONCE]))
+            if sum(len(images) for images, _ in parts) >= _ROWS_AT_ONCE:
+                yield _joined(parts)
+                parts = []
+    if parts:
+        yield _joined(parts)
+
+
+def _taken(segment: Segment, positions: NDArray[np.intp]) -> tuple[Images, NDArray[np.float16]]:
+    columns, images = segment.columns, np.empty(len(positions), _IMAGE)
+    images["id"] = columns.ids[positions]
+    images["identity"] = columns.identities[positions]
+    images["camera"] = columns.cameras[positions]
+    images["flagged"] = columns.flagged[positions]
+    return images, columns.vectors[positions]
+
+
+def _joined(parts: list[tuple[Images, NDArray[np.float16]]]) -> tuple[Images, Vectors]:
+    return np.concatenate([images for images, _ in parts]), decode(
+        np.concatenate([halves for _, halves in parts])
+    )
 
 
 def score(rows: Vectors, probe: Vectors) -> Vectors:
@@ -105,6 +135,24 @@ def score(rows: Vectors, probe: Vectors) -> Vectors:
     return products.clip(-1.0, 1.0)
 
 
-def _support(view: View, scored: _Scored) -> Support:
-    camera = view.cameras[scored.camera] if scored.camera else None
-    return Support(str(scored.row), scored.score, camera, scored.flagged)
+def _matches(view: View, images: Images, wanted: Wanted) -> list[Match]:
+    """Identities by their best image; equal scores in order of enrolment."""
+    if not len(images):
+        return []
+    images = images[np.lexsort((images["id"], -images["score"], images["identity"]))]
+    starts = np.flatnonzero(np.diff(images["identity"], prepend=-1))
+    ends = np.append(starts[1:], len(images))
+    best = images[starts]
+    matches = []
+    for row in np.lexsort((best["id"], -best["score"]))[: wanted.top_k].tolist():
+        supports = images[starts[row] : min(ends[row], starts[row] + wanted.supports)].tolist()
+        top = supports[0][4]
+        if wanted.min_score is not None and top < wanted.min_score:
+            break
+        identity = view.identities[supports[0][1]]
+        matches.append(Match(identity, top, tuple(_support(view, *one) for one in supports)))
+    return matches
+
+
+def _support(view: View, image: int, identity: int, camera: int, flagged: bool, score: float) -> Support:
+    return Support(str(image), score, view.cameras[camera] if camera else None, flagged)

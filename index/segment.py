@@ -11,12 +11,23 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from index.half import decode
 from index.store import Rows
 from index.types import Vectors
 
 SEGMENT_ROWS = 16384
 
+MATRIX_FROM = (
+    12  # probes: from here on, decoding a block for all of them costs less than scanning it for each
+)
+BLOCK_ROWS = 4096
+
 Mask = NDArray[np.bool_]
+Found = tuple[Vectors, NDArray[np.int64]]  # (Q, k) scores, and positions or identities
+
+faiss.cvar.distance_compute_blas_threshold = (
+    1  # faiss.knn is called for many probes only; FAISS waits until 128,000
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,23 +106,58 @@ class Segment:
         identities[positions] = identity
         return replace(self, columns=replace(self.columns, identities=identities))
 
-    def scan(self, probe: Vectors, k: int, chosen: Mask | None) -> tuple[Vectors, NDArray[np.int64]]:
-        """The `k` best chosen rows for one probe (1, D): scores, best first, and positions."""
+    def scan(self, probes: Vectors, k: int, chosen: Mask | None) -> Found:
+        """The best chosen rows for each of `probes` (Q, D): at most `k`, scores and positions, best first.
+
+        Padded with -inf where fewer rows are chosen.
+        """
+        faiss.omp_set_num_threads(
+            1
+        )  # of this thread: callers share segments out, and OpenMP's spinning is costly
+        if len(probes) < MATRIX_FROM:
+            return self._scan_codes(probes, min(k, self.rows), chosen)
+        return self._multiply(probes, k, chosen)
+
+    def _scan_codes(self, probes: Vectors, k: int, chosen: Mask | None) -> Found:
+        """FAISS reads the float16 codes once for each probe: bound by memory."""
         parameters, bits = faiss.SearchParameters(), _bits(chosen, self.capacity)
         if bits is not None:
             parameters.sel = faiss.IDSelectorBitmap(len(bits), faiss.swig_ptr(bits))
         elif self.rows < self.capacity:
             parameters.sel = faiss.IDSelectorRange(0, self.rows)
-        faiss.omp_set_num_threads(1)  # of this thread: OpenMP's spinning costs more than one query is worth
-        scores, positions = self.scanner.search(probe, min(k, self.rows), params=parameters)
-        found = int(np.count_nonzero(positions[0] >= 0))
-        return scores[0, :found], positions[0, :found]
+        scores, positions = self.scanner.search(probes, k, params=parameters)
+        scores[positions < 0] = -np.inf
+        return scores, positions
+
+    def _multiply(self, probes: Vectors, k: int, chosen: Mask | None) -> Found:
+        """Many probes share the decoding of a block, and a matrix product does the rest: bound by arithmetic."""
+        rows = None if chosen is None else np.flatnonzero(chosen)
+        scratch = np.empty((BLOCK_ROWS, probes.shape[1]), np.int32)
+        found: list[Found] = []
+        for start in range(0, self.rows if rows is None else len(rows), BLOCK_ROWS):
+            stop = min(start + BLOCK_ROWS, self.rows) if rows is None else start + BLOCK_ROWS
+            codes = self.columns.vectors[slice(start, stop) if rows is None else rows[start:stop]]
+            block = decode(codes, scratch)
+            scores, positions = faiss.knn(
+                probes, block, min(k, len(block)), metric=faiss.METRIC_INNER_PRODUCT
+            )
+            found.append((scores, positions + start if rows is None else rows[start:stop][positions]))
+        return best_of(found, k)
 
     def decoded(self, positions: NDArray[np.intp]) -> Vectors:
         """(len(positions), D) float32."""
-        faiss.omp_set_num_threads(1)
-        codes = np.ascontiguousarray(self.columns.vectors[positions]).view(np.uint8)
-        return np.asarray(self.scanner.sa_decode(codes), np.float32)
+        return decode(self.columns.vectors[positions])
+
+
+def best_of(found: list[Found], k: int) -> Found:
+    """The `k` best of several results for the same Q probes."""
+    scores = np.concatenate([one for one, _ in found], axis=1)  # (Q, sum of k)
+    others = np.concatenate([other for _, other in found], axis=1)
+    if scores.shape[1] > k:
+        kept = np.argpartition(-scores, k - 1, axis=1)[:, :k]
+        scores, others = np.take_along_axis(scores, kept, 1), np.take_along_axis(others, kept, 1)
+    order = np.argsort(-scores, axis=1)
+    return np.take_along_axis(scores, order, 1), np.take_along_axis(others, order, 1)
 
 
 def _bits(chosen: Mask | None, capacity: int) -> NDArray[np.uint8] | None:
