@@ -85,7 +85,11 @@ def run_ablation(row: Ablation, bench: Bench, start: Callable[[], Start]) -> lis
     weights = run_dgrl(recipe, bench.data, start(), network or "bilinear", None, folder, bench.device)
     resolvers = {} if network is None else {scale: network for scale in network.config.scales}
     encoder = CheckpointEncoder(
-        load_dgrl(weights).embedder, resolvers, device=bench.device, precision=recipe.precision
+        load_dgrl(weights).embedder,
+        resolvers,
+        hr_reference=recipe.hr_reference,
+        device=bench.device,
+        precision=recipe.precision,
     )
     variant = Variant.BILINEAR if network is None else Variant.SUPER_RESOLVED
     by = [scorer(ScorerName.MARKET1501), scorer(ScorerName.SINGLE_SHOT, seed=recipe.seed)]

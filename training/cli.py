@@ -14,22 +14,25 @@ from rich.table import Table
 from model.rcan import RCAN
 from model.weights import load_rcan
 from training.ablation import ABLATIONS, Bench, Resolver, ablated, comparison, run_ablation
-from training.config import DGRLRecipe, RCANRecipe, load_recipe
+from training.config import ConfigError, DGRLRecipe, RCANRecipe, load_recipe
 from training.data.manifest import build_manifest, read_manifest, verify_manifest, write_manifest
 from training.data.sources import Source, load_dataset
 from training.device import choose_device
+from training.evaluation.average import average
 from training.evaluation.command import calibrate, evaluate
+from training.evaluation.errors import clear_errors
 from training.experiment import Data, describe_rcan, run_dgrl, run_rcan
 from training.export.command import export
+from training.failure import TrainingFailed
 from training.start import from_checkpoint, from_imagenet
 from training.super_resolution_quality import Quality
 from training.super_resolve import Enlargement
-from training.train_dgrl import TrainingFailed
 from training.train_rcan import WEIGHTS_NAME
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 app.command()(evaluate)
 app.command()(calibrate)
+app.command()(average)
 app.command()(export)
 
 Root = Annotated[Path, typer.Argument(help="the dataset's folder in its official layout")]
@@ -83,7 +86,7 @@ def dgrl(
     """Train DGRL on pairs of HR images and their super-resolved twins."""
     with _said():
         if (rcan is None) != bilinear:
-            raise ValueError("give either --rcan WEIGHTS or --bilinear")
+            raise ConfigError("give either --rcan WEIGHTS or --bilinear")
         chosen, used = choose_device(device), load_recipe(DGRLRecipe(), recipe)
         data = _data(root, dataset, seed, cache, strict_counts)
         enlarge: Enlargement = "bilinear" if rcan is None else load_rcan(rcan)
@@ -119,14 +122,14 @@ def ablate(
             resolvers["light"] = load_rcan(light_rcan)
         wanted = rows or [name for name, row in ABLATIONS.items() if row.resolver in ("bilinear", *resolvers)]
         if unknown := sorted(set(wanted) - set(ABLATIONS)):
-            raise ValueError(f"unknown rows: {', '.join(unknown)}; known are {', '.join(ABLATIONS)}")
+            raise ConfigError(f"unknown rows: {', '.join(unknown)}; known are {', '.join(ABLATIONS)}")
         base = load_recipe(DGRLRecipe(), recipe)
         data = _data(root, dataset, seed, cache, strict_counts)
         bench = Bench(base, data, resolvers, out, choose_device(device))
         results = {}
         for name in wanted:
             if ABLATIONS[name].resolver == "light" and light_rcan is None:
-                raise ValueError("the row light-rcan needs --light-rcan WEIGHTS")
+                raise ConfigError("the row light-rcan needs --light-rcan WEIGHTS")
             start = partial(from_imagenet, ablated(base, ABLATIONS[name]).model, base.seed, imagenet)
             results[name] = run_ablation(ABLATIONS[name], bench, start)
         for scored_by in sorted({row["scorer"] for found in results.values() for row in found}):
@@ -157,10 +160,11 @@ def _table(quality: dict[int, Quality]) -> Table:
 
 @contextmanager
 def _said() -> Iterator[None]:
-    """What a user can mend is one sentence and exit code 2, not a traceback."""
+    """Progress on the terminal; what a user can mend is one sentence, and so is a curve that broke."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    try:
-        yield
-    except (ValueError, OSError, TrainingFailed, FloatingPointError) as error:
-        typer.echo(f"dgrl-train: {error}", err=True)
-        raise typer.Exit(2) from error
+    with clear_errors():
+        try:
+            yield
+        except TrainingFailed as error:
+            typer.echo(f"dgrl-train: {error}", err=True)
+            raise typer.Exit(1) from error

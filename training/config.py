@@ -64,6 +64,10 @@ class DGRLRecipe:
     epochs: float = 70.0
     identities_per_batch: int = 16
     pairs_per_identity: int = 3
+    hr_reference: tuple[int, int] = (
+        128,
+        64,
+    )  # height, width of what RCAN leads to: the LR buckets are its fractions
     model: ModelConfig = field(default_factory=ModelConfig)
     losses: LossConfig = field(default_factory=LossConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)

@@ -13,13 +13,20 @@ from training.config import Precision
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 
+class DeviceError(ValueError):
+    """A device that was asked for and is not there."""
+
+
 def choose_device(name: str) -> torch.device:
     """`auto` takes CUDA when there is one; asking for a device that is missing is an error."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(name)
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise DeviceError(f"{name!r} is not a device: give auto, cpu or cuda") from error
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"{name} was asked for, but PyTorch {torch.__version__} sees no CUDA device")
+        raise DeviceError(f"{name} was asked for, but PyTorch {torch.__version__} sees no CUDA device")
     return device
 
 

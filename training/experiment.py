@@ -11,9 +11,9 @@ import torch
 
 from model.bundle.manifest import TrainingRecord, sha256_of
 from model.rcan import RCAN
-from training.config import DGRLRecipe, RCANRecipe
+from training.config import ConfigError, DGRLRecipe, RCANRecipe
 from training.data.manifest import Entry, Manifest
-from training.packed import Size, high_resolution
+from training.packed import high_resolution
 from training.start import Start
 from training.super_resolution_quality import Quality
 from training.super_resolve import Enlargement, super_resolved
@@ -23,7 +23,6 @@ from training.train_rcan import RCANData, train_rcan
 log = logging.getLogger("training")
 
 RECORD_NAME = "record.json"
-HR_REFERENCE: Size = (128, 64)  # Market-1501's native size, which the native LR buckets are fractions of
 TERMS = "Trained on images of people released for research: weights for research use only."
 _HELD_OUT = 512  # images of test identities that RCAN's PSNR is measured on
 
@@ -62,7 +61,7 @@ def run_dgrl(
     entries = data.manifest.of("train")
     pairs = make_pairs(recipe, data, entries, enlarge, device)
     if len(set(pairs.labels)) != recipe.model.identities:
-        raise ValueError(
+        raise ConfigError(
             f"{data.manifest.name} has {len(set(pairs.labels))} training identities, "
             f"the recipe's model.identities is {recipe.model.identities}"
         )
@@ -83,7 +82,7 @@ def make_pairs(
         data.manifest,
         entries,
         enlarge,
-        reference=HR_REFERENCE,
+        reference=recipe.hr_reference,
         size=size,
         cache=data.cache,
         device=device,

@@ -18,6 +18,7 @@ from training.augment import augment_pairs
 from training.checkpoint import STATE_NAME, Progressed, load_state, save_state
 from training.config import DGRLRecipe, as_json
 from training.device import Normalise, autocast, channels_last, pixels_to_tensor
+from training.failure import TrainingFailed
 from training.group_use import group_use
 from training.losses.total import Losses, total_loss
 from training.optimiser import make_optimiser, set_rate
@@ -29,10 +30,6 @@ from training.seeds import torch_generator
 log = logging.getLogger("training")
 
 WEIGHTS_NAME = "dgrl.safetensors"
-
-
-class TrainingFailed(RuntimeError):
-    """The curve broke (NaN, or groups that collapsed); the message says where and what to try."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,9 +21,10 @@ from tests.training.lookalike import make_market1501
 from training.checkpoint import STATE_NAME, CheckpointError, Progressed, load_state, save_state
 from training.cli import app
 from training.config import DGRLRecipe, OptimiserConfig, as_json
+from training.failure import TrainingFailed
 from training.group_use import group_use
 from training.optimiser import make_optimiser
-from training.train_dgrl import Pairs, TrainingFailed, train_dgrl
+from training.train_dgrl import Pairs, train_dgrl
 
 IDENTITIES = 6
 RECIPE = DGRLRecipe(
@@ -256,6 +257,7 @@ def test_the_sr_cache_depends_on_the_rcan_weights(market: Path, tmp_path: Path) 
         (["--bilinear", "--imagenet", "absent.safetensors"], "absent.safetensors: no such weights file"),
         (["--bilinear", "--recipe", "absent.toml"], "absent.toml: no such recipe"),
         (["--bilinear", "--device", "cuda"], "sees no CUDA device"),
+        (["--bilinear", "--device", "gpu"], "'gpu' is not a device"),
     ],
 )
 def test_what_a_user_can_mend_is_one_sentence(
