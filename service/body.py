@@ -17,14 +17,11 @@ from typing import Any, TypeVar, get_origin
 
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, ValidationError
-from starlette.datastructures import FormData, UploadFile
 
+from service.multipart import Part, read_multipart, text_of
 from service.problems import FieldError, InvalidFields, Kind, Problem, field_errors
 
 IMAGES = "images"
-_MAX_FIELD_BYTES = 256 * 1024
-_MAX_FIELDS = 256
-_MAX_FILENAME = 255
 _LARGE = 64 * 1024  # bytes of JSON that are not parsed on the event loop
 
 
@@ -55,10 +52,8 @@ async def read_form(request: Request, form: type[F], count: ImageCount) -> tuple
             [FieldError(field=n, message="send it in the body") for n in request.query_params]
         )
     if kind == "multipart/form-data":
-        async with request.form(
-            max_files=count.most + 1, max_fields=_MAX_FIELDS, max_part_size=_MAX_FIELD_BYTES
-        ) as parts:
-            values, uploads = await _from_multipart(parts, form)
+        parts = await read_multipart(request.headers["content-type"], request.stream(), count.most + 1)
+        values, uploads = _from_multipart(parts, form)
     elif kind == "application/json":
         body = await request.body()
         values, uploads = (
@@ -96,23 +91,18 @@ def _with_known_names(errors: list[FieldError], form: type[Form]) -> list[FieldE
     ]
 
 
-async def _from_multipart(parts: FormData, form: type[Form]) -> tuple[dict[str, Any], list[Upload]]:
+def _from_multipart(parts: list[Part], form: type[Form]) -> tuple[dict[str, Any], list[Upload]]:
     uploads, texts = [], []
-    for name, value in parts.multi_items():
-        if isinstance(value, UploadFile):
-            if name != IMAGES:
-                raise InvalidFields([FieldError(field=name, message=f"files are sent as `{IMAGES}`")])
-            uploads.append(Upload(await value.read(), _filename(value)))
-        elif name == IMAGES:
-            raise InvalidFields([FieldError(field=name, message="expected files, got text")])
+    for part in parts:
+        if part.filename is None and part.name == IMAGES:
+            raise InvalidFields([FieldError(field=IMAGES, message="expected files, got text")])
+        if part.filename is None:
+            texts.append((part.name, text_of(part)))
+        elif part.name == IMAGES:
+            uploads.append(Upload(bytes(part.data), part.filename or None))
         else:
-            texts.append((name, value))
+            raise InvalidFields([FieldError(field=part.name, message=f"files are sent as `{IMAGES}`")])
     return _text_values(texts, form), uploads
-
-
-def _filename(file: UploadFile) -> str | None:
-    """A note for people, never a path: its last 255 characters."""
-    return file.filename[-_MAX_FILENAME:] if file.filename else None
 
 
 def _text_values(items: list[tuple[str, str]], form: type[Form]) -> dict[str, Any]:

@@ -87,6 +87,10 @@ def test_too_small_says_the_measured_size(client: httpx.Client) -> None:
         assert "5x9" in str(problem["detail"])
 
 
+PART = b"--x\r\nContent-Disposition: form-data; name=%s\r\n\r\n"
+CUT_OFF = PART % b"images; filename=a.jpg" + JPEG + b"\r\n"  # the closing boundary is missing
+NAMELESS = b"--x\r\nContent-Disposition: form-data\r\n\r\n--x--"
+NOT_UTF8 = PART % b"identity" + b"\xff\r\n--x--\r\n"
 WRONG_FIELDS = {
     "file under another name": ([("identity", "x")], [("image", JPEG)], "image"),
     "no file": ([("identity", "x")], [], "images"),
@@ -110,9 +114,17 @@ def test_wrong_field_names(client: httpx.Client, name: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "body", "status", "slug"),
     [
-        ("multipart/form-data; boundary=x", b"--x\r\nnonsense", 422, "invalid-fields"),
+        ("multipart/form-data; boundary=x", b"--x\r\nnonsense", 400, "invalid-request"),
         ("multipart/form-data; boundary=x", b"nonsense", 400, "invalid-request"),
         ("multipart/form-data", b"", 400, "invalid-request"),
+        ("multipart/form-data; boundary=x", CUT_OFF, 400, "invalid-request"),
+        (
+            "multipart/form-data; boundary=x",
+            b"--x\r\nContent-Disposition: form-data\r\n\r\n--x--",
+            400,
+            "invalid-request",
+        ),
+        ("multipart/form-data; boundary=x", NOT_UTF8, 400, "invalid-request"),
         ("application/json", b"{", 400, "invalid-request"),
         ("application/json", b"[1]", 400, "invalid-request"),
         ("application/json", b'{"images": "x"}', 422, "invalid-fields"),
