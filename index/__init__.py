@@ -3,8 +3,10 @@
 from index.errors import (
     GalleryError,
     GalleryUnavailable,
+    IncompleteReembedding,
     InvalidCursor,
     InvalidEnrolment,
+    ReembeddingUnderWay,
     StorageFull,
     UnknownIdentity,
     UnknownImage,
@@ -12,6 +14,7 @@ from index.errors import (
 )
 from index.gallery import Gallery
 from index.open import backup_gallery, open_gallery, restore_gallery
+from index.reembedding import Reembedding
 from index.types import (
     Added,
     AuditLine,
@@ -22,7 +25,10 @@ from index.types import (
     Image,
     ImageRecord,
     Match,
+    Missing,
     Page,
+    Pending,
+    Progress,
     Support,
 )
 
@@ -38,10 +44,16 @@ __all__ = [
     "IdentitySummary",
     "Image",
     "ImageRecord",
+    "IncompleteReembedding",
     "InvalidCursor",
     "InvalidEnrolment",
     "Match",
+    "Missing",
     "Page",
+    "Pending",
+    "Progress",
+    "Reembedding",
+    "ReembeddingUnderWay",
     "StorageFull",
     "Support",
     "UnknownIdentity",

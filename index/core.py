@@ -41,11 +41,12 @@ class Core:
     def __init__(self, path: Path, bundle_id: str, dimension: int, threads: int) -> None:
         self.database = Database(path)
         self.writing = threading.Lock()
+        self._opened_with = bundle_id
         try:
             with self.database.transaction() as tx:
-                self.space = spaces.claim(tx, bundle_id, dimension)
+                space = spaces.claim(tx, bundle_id, dimension)
             self._memory = Memory(self.database, threads)
-            self.view = self._memory.load(self.space)
+            self.view = self._memory.load(space)
         except BaseException:
             self.database.close()
             raise
@@ -58,15 +59,15 @@ class Core:
                 change = Change(tx, self.view)
                 yield change
                 if change.view is not self.view:
-                    self._memory.outdate()
+                    self._memory.outdate()  # before the commit: never a deletion that a snapshot has not lost
             self.view = change.view
             self.database.settle(deleted=deletes)
 
-    def same_bundle(self, bundle_id: str | None) -> None:
-        if bundle_id is not None and bundle_id != self.space.bundle_id:
-            raise WrongBundle(
-                f"vectors of bundle {bundle_id}; the gallery holds those of {self.space.bundle_id}"
-            )
+    def check_bundle(self, bundle_id: str | None, view: View) -> None:
+        """Vectors of `bundle_id` may be compared with those of `view`. None: of the bundle it was opened with."""
+        given = bundle_id or self._opened_with
+        if given != view.space.bundle_id:
+            raise WrongBundle(f"vectors of bundle {given}; the gallery holds those of {view.space.bundle_id}")
 
     def state_with(self, metadata: list[tuple[str, Scalar]]) -> tuple[View, NDArray[np.int64]]:
         """The view to search, and the images in that same state that have all of this metadata."""
@@ -92,7 +93,7 @@ class Core:
     def close(self) -> None:
         with self.writing:
             if not self.database.closed:
-                self._memory.save(self.view, self.space)
+                self._memory.save(self.view)
             self.database.close()
 
 

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from index import audit, listing, ranking, selection, store, validation
+from index import audit, listing, ranking, reembedding, selection, store, validation
 from index.audit import SearchCounts
 from index.backup import back_up
 from index.core import Core
 from index.errors import GalleryError
 from index.gallery import NO_FILTERS
 from index.maintenance import Maintenance
+from index.reembedding import Reembedding
 from index.scan import Scanner
 from index.types import (
     Added,
@@ -55,27 +56,30 @@ class EmbeddedGallery:
         self._core = Core(path, bundle_id, dimension, threads)
         self._scanner = Scanner(threads)
         self.expire()
-        self._maintenance = Maintenance([self.expire, self._log_searches, self._give_room_back])
+        self._maintenance = Maintenance(
+            [self.expire, self._log_searches, self._erase_some, self._give_room_back]
+        )
 
     @property
     def bundle_id(self) -> str:
-        return self._core.space.bundle_id
+        return self._core.view.space.bundle_id
 
     @property
     def dimension(self) -> int:
-        return self._core.space.dimension
+        return self._core.view.space.dimension
 
     def add(
         self, items: Sequence[Enrolment], *, bundle_id: str | None = None, actor: str | None = None
     ) -> list[Added]:
         for item in items:
             validation.check_enrolment(item)
+        self._core.check_bundle(bundle_id, self._core.view)
         vectors = validation.stack(list(items), self.dimension)
+        if not items:
+            return []
         with self._core.changing() as change:
-            self._core.same_bundle(bundle_id)
-            if not items:
-                return []
-            inserted = store.insert(change.tx, self._core.space.id, items, vectors, self._keep_images)
+            self._core.check_bundle(bundle_id, change.view)  # again: it may have been switched meanwhile
+            inserted = store.insert(change.tx, change.view.space.id, items, vectors, self._keep_images)
             for identity, images in _by_identity(inserted.added).items():
                 audit.record(change.tx, actor, "enrol", identity=identity, images=images)
             generation = store.next_generation(change.tx)
@@ -93,14 +97,14 @@ class EmbeddedGallery:
         bundle_id: str | None = None,
         actor: str | None = None,
     ) -> list[list[Match]]:
-        self._core.same_bundle(bundle_id)
         if top_k < 1 or supports < 1:
             raise ValueError(f"top_k is {top_k} and supports {supports}; expected at least 1")
-        probes = validation.check_vectors(vectors, self.dimension)
-        self._searches.add(actor, len(probes))
         view, having_metadata = self._core.view, None
         if filters.metadata:
             view, having_metadata = self._core.state_with(list(filters.metadata.items()))
+        self._core.check_bundle(bundle_id, view)
+        probes = validation.check_vectors(vectors, view.space.dimension)
+        self._searches.add(actor, len(probes))
         choice = selection.choose(view, filters, having_metadata)
         wanted = ranking.Wanted(top_k, supports, min_score)
         return ranking.rank(view, self._scanner, probes, choice, wanted)
@@ -162,6 +166,9 @@ class EmbeddedGallery:
             self._searches.put_back(counts)
             raise
 
+    def _erase_some(self) -> None:
+        reembedding.erase_some(self._core)
+
     def _give_room_back(self) -> None:
         with self._core.writing:
             self._core.database.give_room_back()
@@ -198,6 +205,18 @@ class EmbeddedGallery:
     def backup(self, path: Path, extra: Mapping[str, Path] | None = None) -> Counts:
         manifest = back_up(self._core.database.path, path, extra)
         return Counts(manifest.identities, manifest.images)
+
+    def reembed(self, bundle_id: str, dimension: int, *, actor: str | None = None) -> Reembedding:
+        return reembedding.begin(self._core, bundle_id, dimension, actor)
+
+    def reembedding(self) -> Reembedding | None:
+        return reembedding.under_way(self._core)
+
+    def switch_back(self, *, actor: str | None = None) -> None:
+        reembedding.switch_back(self._core, actor)
+
+    def discard_retired(self, *, actor: str | None = None) -> None:
+        reembedding.discard_retired(self._core, actor)
 
     def close(self) -> None:
         if self._core.database.closed:

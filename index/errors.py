@@ -28,6 +28,14 @@ class WrongBundle(GalleryError, ValueError):
     """Vectors of another bundle than the one whose vectors the gallery holds."""
 
 
+class ReembeddingUnderWay(GalleryError, RuntimeError):
+    """The gallery is being moved to another bundle already."""
+
+
+class IncompleteReembedding(GalleryError, RuntimeError):
+    """Images have no vector of the bundle that the gallery is to be moved to."""
+
+
 class StorageFull(GalleryError, OSError):
     """The disk has no room; nothing of the refused call was stored."""
 

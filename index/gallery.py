@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from index.reembedding import Reembedding
 from index.types import (
     Added,
     AuditLine,
@@ -93,5 +94,20 @@ class Gallery(Protocol):
 
         `extra`: further files to keep with it, by the name that they get. Restored by `restore_gallery`.
         """
+
+    def reembed(self, bundle_id: str, dimension: int, *, actor: str | None = None) -> Reembedding:
+        """Begin to move the gallery to another bundle, or take up the job where it stopped.
+
+        Raises ReembeddingUnderWay while there is a job for a third bundle.
+        """
+
+    def reembedding(self) -> Reembedding | None:
+        """The job that is under way."""
+
+    def switch_back(self, *, actor: str | None = None) -> None:
+        """Back to the bundle from before the last switch. Raises IncompleteReembedding if images came since."""
+
+    def discard_retired(self, *, actor: str | None = None) -> None:
+        """Erase the vectors from before the last switch; there is no way back then."""
 
     def close(self) -> None: ...

@@ -9,8 +9,7 @@ from index import snapshot, spaces, store
 from index.database import Database
 from index.errors import GalleryError
 from index.snapshot import SnapshotRejected, Tie
-from index.spaces import Space
-from index.view import View
+from index.view import Space, View
 
 log = logging.getLogger(__name__)
 _TOKEN = "snapshot"
@@ -26,12 +25,13 @@ class Memory:
         self._current = False
 
     def load(self, space: Space) -> View:
+        """At the start."""
         started = time.perf_counter()
         with self._database.reading() as tx:
             tie = self._tie(space, store.generation(tx), store.setting(tx, _TOKEN) or "")
             try:
                 segments = snapshot.read(self._path, tie, self._threads)
-                view = spaces.named(tx, View.of(space.dimension, segments))
+                view = spaces.named(tx, View.of(space, segments))
                 self._current = True
             except SnapshotRejected as reason:
                 if self._path.exists():
@@ -51,13 +51,13 @@ class Memory:
             self._path.unlink(missing_ok=True)
             self._current = False
 
-    def save(self, view: View, space: Space) -> None:
+    def save(self, view: View) -> None:
         """Without it the next start is slower, and nothing else: failures are logged."""
         if self._current or not view.segments:
             return
         token = secrets.token_hex(16)
         try:
-            snapshot.write(self._path, view, self._tie(space, view.generation, token))
+            snapshot.write(self._path, view, self._tie(view.space, view.generation, token))
             with self._database.transaction() as tx:
                 store.set_setting(tx, _TOKEN, token)
             self._current = True

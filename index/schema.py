@@ -16,9 +16,9 @@ CREATE TABLE spaces (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   bundle_id TEXT NOT NULL,
   dimension INTEGER NOT NULL,
-  state TEXT NOT NULL CHECK (state IN ('active', 'building', 'retired'))
+  state TEXT NOT NULL CHECK (state IN ('active', 'building', 'retired', 'dropping'))
 );
-CREATE UNIQUE INDEX one_space_of_a_state ON spaces (state);
+CREATE UNIQUE INDEX one_space_of_a_state ON spaces (state) WHERE state != 'dropping';
 CREATE TABLE identities (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE);
 CREATE TABLE cameras (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE images (
@@ -38,6 +38,10 @@ CREATE TABLE pictures (
   image INTEGER PRIMARY KEY REFERENCES images (id) ON DELETE CASCADE,
   media_type TEXT NOT NULL,
   data BLOB NOT NULL
+);
+CREATE TABLE skipped (                       -- images that a bundle under construction could not embed
+  image INTEGER PRIMARY KEY REFERENCES images (id) ON DELETE CASCADE,
+  reason TEXT NOT NULL
 );
 CREATE TABLE facts (                         -- the scalars of `metadata`, to be filtered on
   key TEXT NOT NULL,

@@ -2,7 +2,6 @@
 
 import logging
 import sqlite3
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,16 +10,9 @@ from index.errors import GalleryUnavailable, WrongBundle
 from index.schema import vector_table
 from index.segment import SEGMENT_ROWS
 from index.store import NO_TIME, Names, Rows
-from index.view import View
+from index.view import Space, View
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Space:
-    id: int
-    bundle_id: str
-    dimension: int
 
 
 def claim(tx: sqlite3.Connection, bundle_id: str, dimension: int) -> Space:
@@ -35,13 +27,24 @@ def claim(tx: sqlite3.Connection, bundle_id: str, dimension: int) -> Space:
                 f"the gallery holds {images} vectors of bundle {row[1]} ({row[2]} dimensions); asked for"
                 f" bundle {bundle_id} ({dimension} dimensions): re-embed it, or go on with its own bundle"
             )
-        drop(tx, row[0])
+        for (space,) in tx.execute("SELECT id FROM spaces").fetchall():
+            drop(tx, space)
         log.info("the empty gallery changes from bundle %s to %s", row[1], bundle_id)
     return Space(schema.create_space(tx, bundle_id, dimension, "active"), bundle_id, dimension)
 
 
 def active(tx: sqlite3.Connection) -> Space:
     return Space(*tx.execute("SELECT id, bundle_id, dimension FROM spaces WHERE state = 'active'").fetchone())
+
+
+def of_state(tx: sqlite3.Connection, state: str) -> Space | None:
+    """`active`, `building` or `retired`; there is at most one of each."""
+    row = tx.execute("SELECT id, bundle_id, dimension FROM spaces WHERE state = ?", (state,)).fetchone()
+    return None if row is None else Space(*row)
+
+
+def set_state(tx: sqlite3.Connection, space: Space, state: str) -> None:
+    tx.execute("UPDATE spaces SET state = ? WHERE id = ?", (state, space.id))
 
 
 def drop(tx: sqlite3.Connection, space: int) -> None:
@@ -51,7 +54,7 @@ def drop(tx: sqlite3.Connection, space: int) -> None:
 
 def load(tx: sqlite3.Connection, space: Space) -> View:
     """Read every vector of the space."""
-    view = View.empty(space.dimension)
+    view = View.empty(space)
     cursor = tx.execute(
         "SELECT v.image, i.identity, ifnull(i.camera, 0), ifnull(i.captured_at, ?), i.flagged, v.vector"
         f" FROM {vector_table(space.id)} v JOIN images i ON i.id = v.image ORDER BY v.image",
@@ -69,7 +72,7 @@ def named(tx: sqlite3.Connection, view: View) -> View:
         dict(tx.execute("SELECT id, name FROM identities").fetchall()),
         dict(tx.execute("SELECT id, name FROM cameras").fetchall()),
     )
-    return view.appended(_rows([], view.dimension), names, store.generation(tx))
+    return view.appended(_rows([], view.space.dimension), names, store.generation(tx))
 
 
 def _rows(block: list[tuple[int, int, int, int, int, bytes]], dimension: int) -> Rows:

@@ -112,6 +112,39 @@ class Page(Generic[Item]):
 
 
 @dataclass(frozen=True, slots=True)
+class Progress:
+    """Of a re-embedding: of all `images`, how many have a vector of `bundle_id`, and how many cannot get one."""
+
+    bundle_id: str
+    images: int
+    embedded: int
+    missing: int
+
+    @property
+    def pending(self) -> int:
+        return self.images - self.embedded - self.missing
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """An image to be embedded anew."""
+
+    image_id: str
+    identity: str
+    image: Image
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """An image that must be enrolled again, and why."""
+
+    image_id: str
+    identity: str
+    filename: str | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class AuditLine:
     """`action`: enrol, search, rename, delete, expire, restore, ..."""
 

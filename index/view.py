@@ -11,23 +11,32 @@ from index.segment import SEGMENT_ROWS, Segment
 from index.store import Moved, Names, Rows
 
 
+@dataclass(frozen=True, slots=True)
+class Space:
+    """The vectors of one bundle, in a table of their own; one space at a time is active, and searched."""
+
+    id: int
+    bundle_id: str
+    dimension: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class View:
     """`identities` and `cameras` are names by row id. They may grow behind what this view refers to."""
 
-    dimension: int
+    space: Space
     segments: tuple[Segment, ...]
     identities: list[str]
     cameras: list[str]
     generation: int
 
     @classmethod
-    def empty(cls, dimension: int) -> Self:
-        return cls(dimension, (), [""], [""], 0)
+    def empty(cls, space: Space) -> Self:
+        return cls(space, (), [""], [""], 0)
 
     @classmethod
-    def of(cls, dimension: int, segments: tuple[Segment, ...]) -> Self:
-        return replace(cls.empty(dimension), segments=segments)
+    def of(cls, space: Space, segments: tuple[Segment, ...]) -> Self:
+        return replace(cls.empty(space), segments=segments)
 
     @property
     def images(self) -> int:
@@ -40,7 +49,7 @@ class View:
         start, end = 0, len(rows.ids)
         while start < end:
             if not segments or segments[-1].rows == segments[-1].capacity:
-                segments.append(Segment.empty(self.dimension, SEGMENT_ROWS))
+                segments.append(Segment.empty(self.space.dimension, SEGMENT_ROWS))
             stop = min(end, start + segments[-1].capacity - segments[-1].rows)
             segments[-1] = segments[-1].append(rows, start, stop)
             start = stop
@@ -49,7 +58,7 @@ class View:
     def without(self, images: list[int], identity: int | None, generation: int) -> Self:
         """`identity`: it has no images left, and its name is forgotten."""
         ids = np.array(images, np.int64)
-        segments = _compacted([segment.without(ids) for segment in self.segments], self.dimension)
+        segments = _compacted([segment.without(ids) for segment in self.segments], self.space.dimension)
         names = self.identities if identity is None else _renamed(self.identities, identity, "")
         return replace(self, segments=segments, identities=names, generation=generation)
 
