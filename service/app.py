@@ -11,7 +11,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.middleware import Middleware
 
 from service import problems
-from service.limits import BodyLimit, BodyLimits
+from service.limits import BodyLimit
 from service.openapi import Api
 from service.paths import KeepSlashes
 from service.problems import Kind
@@ -64,7 +64,7 @@ def create_app(settings: Settings) -> FastAPI:
         middleware=[
             Middleware(KeepSlashes),
             Middleware(Requests),
-            Middleware(BodyLimit, limits=BodyLimits(settings.max_body_bytes, settings.body_timeout_s)),
+            Middleware(BodyLimit, limits=settings.body_limits),
         ],
     )
     app.state.settings = settings

@@ -1,9 +1,10 @@
-"""Counts a request's body before anything parses it, with and without Content-Length, and answers 413 or 400.
+"""Counts a request's body before anything parses it, with and without Content-Length; answers 413, 400 or 429.
 
 The count stands outside the application: whatever an inner layer makes of a body that stops short, the answer
 is this one. A client that is still sending gets the answer first and then a moment in which its bytes are
 thrown away, because a connection closed on unread bytes may destroy the answer on its way. The same goes for a
-body of unknown length that the application answers without reading it to its end.
+body of unknown length that the application answers without reading it to its end. All bodies together are
+counted too, until their requests are answered: that many bytes may lie in memory, and no more.
 """
 
 import asyncio
@@ -21,24 +22,29 @@ _LINGER_S = 5.0
 @dataclass(frozen=True, slots=True)
 class BodyLimits:
     max_bytes: int
+    max_bytes_together: int
     timeout_s: float
 
 
 class BodyLimit:
     def __init__(self, app: ASGIApp, limits: BodyLimits) -> None:
         self._app = app
-        self._limits = limits
+        self.limits = limits
+        self.held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         headers = Headers(scope=scope)
-        counted = _Counted(self._limits, receive, send, endless="transfer-encoding" in headers)
-        if _announced(headers) > self._limits.max_bytes:
-            counted.refusal = _too_large(self._limits)
+        counted = _Counted(self, receive, send, endless="transfer-encoding" in headers)
+        if _announced(headers) > self.limits.max_bytes:
+            counted.refusal = _too_large(self.limits)
         else:
-            with contextlib.suppress(_Refused):
-                await self._app(scope, counted.receive, counted.send)
+            try:
+                with contextlib.suppress(_Refused):
+                    await self._app(scope, counted.receive, counted.send)
+            finally:
+                self.held -= counted.bytes
         if counted.refusal and not counted.started:
             await _refuse(counted.refusal, scope, receive, send)
 
@@ -48,15 +54,16 @@ class _Refused(Exception):
 
 
 class _Counted:
-    def __init__(self, limits: BodyLimits, receive: Receive, send: Send, endless: bool) -> None:
-        self._limits = limits
+    def __init__(self, gate: BodyLimit, receive: Receive, send: Send, endless: bool) -> None:
+        self._gate = gate
+        self._limits = gate.limits
         self._receive = receive
         self._send = send
         self._endless = endless
         self._lingers = False
-        self._bytes = 0
+        self.bytes = 0
         self._complete = False
-        self._deadline = asyncio.get_running_loop().time() + limits.timeout_s
+        self._deadline = asyncio.get_running_loop().time() + gate.limits.timeout_s
         self.refusal: Problem | None = None
         self.started = False
 
@@ -70,10 +77,8 @@ class _Counted:
             text = f"the request body did not arrive within {self._limits.timeout_s:g} s"
             self._refuse(Problem(Kind.INVALID_REQUEST, text))
         if message["type"] == "http.request":
-            self._bytes += len(message.get("body", b""))
+            self._count(len(message.get("body", b"")))
             self._complete = not message.get("more_body", False)
-            if self._bytes > self._limits.max_bytes:
-                self._refuse(_too_large(self._limits))
         return message
 
     async def send(self, message: Message) -> None:
@@ -88,6 +93,15 @@ class _Counted:
             await _send_and_drain(message["body"], self._receive, self._send)
         else:
             await self._send(message)
+
+    def _count(self, size: int) -> None:
+        self.bytes += size
+        self._gate.held += size
+        if self.bytes > self._limits.max_bytes:
+            self._refuse(_too_large(self._limits))
+        if self._gate.held > self._limits.max_bytes_together:
+            text = "too many request bodies are under way"
+            self._refuse(Problem(Kind.QUEUE_FULL, text, headers={"Retry-After": "1"}))
 
     def _refuse(self, refusal: Problem) -> None:
         self.refusal = refusal
@@ -110,7 +124,7 @@ async def _refuse(refusal: Problem, scope: Scope, receive: Receive, send: Send) 
     await send(
         {"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers}
     )
-    awaited = refusal.kind is Kind.BODY_TOO_LARGE and "expect" not in Headers(scope=scope)
+    awaited = refusal.kind is not Kind.INVALID_REQUEST and "expect" not in Headers(scope=scope)
     if not awaited:  # nothing is on its way
         await send({"type": "http.response.body", "body": response.body})
     else:

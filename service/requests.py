@@ -12,6 +12,7 @@ from service.problems import Unexpected
 
 log = logging.getLogger("dgrl.access")
 
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _QUIET = frozenset({"/livez", "/readyz", "/metrics"})
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -60,7 +61,8 @@ def _record(scope: Scope, status: int, seconds: float) -> None:
     services = getattr(scope["app"].state, "services", None) if "app" in scope else None
     if services is not None:
         metrics: Metrics = services.metrics
-        metrics.requests.labels(scope["method"], route, str(status)).inc()
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        metrics.requests.labels(method, route, str(status)).inc()
         metrics.request_seconds.labels(route).observe(seconds)
     log.log(
         logging.DEBUG if scope["path"] in _QUIET else logging.INFO,

@@ -12,11 +12,13 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from model.bundle.session import Precision, Provider
+from service.limits import BodyLimits
 
 PREFIX = "DGRL_"
 CLIENT_VARIABLES = frozenset({"DGRL_URL", "DGRL_KEY"})  # read by the client commands, not by the server
 
 MIB = 1024 * 1024
+_BODIES = 32  # of the largest size may be in memory together
 
 
 class Auth(StrEnum):
@@ -130,6 +132,10 @@ class Settings(BaseSettings):
     @property
     def keys_path(self) -> Path:
         return self.keys_file or self.data_dir / "keys.json"
+
+    @property
+    def body_limits(self) -> BodyLimits:
+        return BodyLimits(self.max_body_bytes, _BODIES * self.max_body_bytes, self.body_timeout_s)
 
     def overrides(self) -> dict[str, Any]:
         """The settings that differ from their defaults, as JSON values."""

@@ -111,6 +111,9 @@ def notes(settings: Settings, runtime: Runtime, gallery: Gallery, gate: Gate) ->
         f"gallery: {counts.identities} identities, {counts.images} images, about "
         f"{_megabytes(counts.images * (2 * manifest.dimension + _BYTES_PER_ROW))} MB in memory",
     ]
+    found.append(
+        f"request bodies in memory: at most {_megabytes(settings.body_limits.max_bytes_together)} MB"
+    )
     largest = min(1 << (settings.max_batch.bit_length() - 1), MAX_BATCH)
     if largest != settings.max_batch:
         found.append(f"max_batch: {settings.max_batch} asked, batches of at most {largest} are run")

@@ -1,8 +1,10 @@
 """The body is counted before anything parses it: announced, chunked, endless, slow, broken off."""
 
+import select
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import httpx
 import pytest
@@ -102,3 +104,26 @@ def test_a_body_at_the_limit_is_read(serve: Callable[..., Live]) -> None:
         padded = picture + bytes(max(0, 1024 - len(picture)))
         assert client.post("/query", content=padded, headers=kind).status_code == 200
         assert client.post("/query", content=padded + b"x", headers=kind).status_code == 413
+
+
+def test_all_bodies_together_are_bounded(serve: Callable[..., Live]) -> None:
+    """Of 40 uploads that stop just short of their end 32 are held; the others are told to come back."""
+    live = serve(max_body_bytes=100_000)
+    host, port = live.url.removeprefix("http://").split(":")
+    head = b"POST /query HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: 100000\r\n\r\n"
+    with ExitStack() as stack, live.client() as client:
+        uploads = [
+            stack.enter_context(socket.create_connection((host, int(port)), timeout=20)) for _ in range(40)
+        ]
+        for upload in uploads:
+            upload.sendall(head + bytes(99_000))
+        end, refused = time.monotonic() + 20, []
+        while len(refused) < 8:
+            assert time.monotonic() < end
+            refused = select.select(uploads, [], [], 0.1)[0]
+        for upload in refused:
+            answer = upload.recv(4096)
+            assert answer.startswith(b"HTTP/1.1 429") and b"retry-after: 1" in answer
+        assert client.get("/livez").status_code == 200
+    with live.client() as client:
+        assert client.post("/query", files={"images": encoded(person(1))}).status_code == 200
