@@ -8,6 +8,7 @@ PORT ?= 8000
 DATA ?= data
 TORCH ?= torch==2.13.0
 ARGS ?=
+BENCH ?= $(basename $(notdir $(wildcard tests/benchmarks/[a-z]*.py)))
 
 serving := scripts/venv .venv cpu
 testing := scripts/venv .venv-test cpu,train,test $(TORCH)
@@ -34,11 +35,12 @@ lint: ## check style and types
 	.venv-test/bin/ruff format --check .
 	.venv-test/bin/python -m mypy
 
-bench: ## run the benchmarks
+bench: ## run the benchmarks, or one of them (BENCH=gallery, ARGS= goes to it)
 	@$(testing)
-	@.venv-test/bin/python -m pytest tests/benchmarks -m bench -s $(ARGS)
+	@for name in $(BENCH); do .venv-test/bin/python -m tests.benchmarks.$$name $(ARGS); done
 
 lock: ## renew docker/*.lock, the exact versions that the images and the environments hold
+	@mkdir -p build
 	@scripts/lock cpu >build/cpu.lock
 	@scripts/lock gpu >build/gpu.lock
 	@mv build/cpu.lock build/gpu.lock docker/
