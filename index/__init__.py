@@ -17,6 +17,7 @@ from index.open import backup_gallery, open_gallery, restore_gallery
 from index.reembedding import Reembedding
 from index.types import (
     Added,
+    Approximation,
     AuditLine,
     Counts,
     Enrolment,
@@ -34,6 +35,7 @@ from index.types import (
 
 __all__ = [
     "Added",
+    "Approximation",
     "AuditLine",
     "Counts",
     "Enrolment",

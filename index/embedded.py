@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from index import audit, listing, ranking, reembedding, selection, store, validation
+from index.approximate import ApproximateScanner
 from index.audit import SearchCounts
 from index.backup import back_up
 from index.core import Core
@@ -20,6 +21,7 @@ from index.reembedding import Reembedding
 from index.scan import Scanner
 from index.types import (
     Added,
+    Approximation,
     AuditLine,
     Counts,
     Enrolment,
@@ -29,6 +31,7 @@ from index.types import (
     ImageRecord,
     Match,
     Page,
+    SearchMethod,
     Vectors,
 )
 
@@ -48,16 +51,18 @@ class EmbeddedGallery:
         keep_images: bool = True,
         retention: timedelta | None = None,
         threads: int | None = None,
+        search: SearchMethod = "exact",
     ) -> None:
         threads = threads or len(os.sched_getaffinity(0))
         self._keep_images = keep_images
         self._retention = retention
         self._searches = SearchCounts()
         self._core = Core(path, bundle_id, dimension, threads)
-        self._scanner = Scanner(threads)
+        self._scanner = Scanner(threads) if search == "exact" else ApproximateScanner(threads, search)
         self.expire()
+        self._refresh()
         self._maintenance = Maintenance(
-            [self.expire, self._log_searches, self._erase_some, self._give_room_back]
+            [self.expire, self._log_searches, self._erase_some, self._give_room_back, self._refresh]
         )
 
     @property
@@ -194,6 +199,14 @@ class EmbeddedGallery:
     def count(self) -> Counts:
         with self._core.database.reading() as tx:
             return listing.count(tx)
+
+    @property
+    def approximation(self) -> Approximation | None:
+        return self._scanner.approximation if isinstance(self._scanner, ApproximateScanner) else None
+
+    def _refresh(self) -> None:
+        if isinstance(self._scanner, ApproximateScanner):
+            self._scanner.refresh(self._core.view)
 
     def check(self) -> None:
         self._core.check()

@@ -7,6 +7,7 @@ from typing import Protocol
 from index.reembedding import Reembedding
 from index.types import (
     Added,
+    Approximation,
     AuditLine,
     Counts,
     Enrolment,
@@ -85,6 +86,10 @@ class Gallery(Protocol):
         """The audit log, from the oldest line to the newest."""
 
     def count(self) -> Counts: ...
+
+    @property
+    def approximation(self) -> Approximation | None:
+        """The approximate index in use; None while searches are exact."""
 
     def check(self) -> None:
         """A real read and a real search; raises GalleryUnavailable."""

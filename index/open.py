@@ -9,7 +9,7 @@ from index.embedded import EmbeddedGallery
 from index.errors import GalleryError
 from index.gallery import Gallery
 from index.restore import Restored, restore
-from index.types import Counts
+from index.types import Counts, SearchMethod
 
 
 def open_gallery(
@@ -20,11 +20,13 @@ def open_gallery(
     keep_images: bool = True,
     retention: timedelta | None = None,
     threads: int | None = None,
+    search: SearchMethod = "exact",
 ) -> Gallery:
     """`sqlite:///relative/path` or `sqlite:////absolute/path`: one file, made when missing.
 
     `retention`: images that were enrolled longer ago are deleted, within seconds.
     `threads`: how many cores one search may use (default: all).
+    `search`: "exact", or from 10,000 images on by way of an approximate index, "hnsw" or "ivf".
     Raises WrongBundle when it holds vectors of another bundle, GalleryUnavailable when it cannot be opened.
     """
     return EmbeddedGallery(
@@ -34,6 +36,7 @@ def open_gallery(
         keep_images=keep_images,
         retention=retention,
         threads=threads,
+        search=search,
     )
 
 

@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Vectors = NDArray[np.float32]
 Scalar = str | int | float | bool | None
+SearchMethod = Literal["exact", "hnsw", "ivf"]
 Item = TypeVar("Item")
 
 
@@ -152,6 +153,16 @@ class AuditLine:
     actor: str | None
     action: str
     detail: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Approximation:
+    """The approximate index in use, and the share of the exact search's ten best images that it finds."""
+
+    method: SearchMethod
+    images: int
+    recall: float
+    seconds: float  # to build it
 
 
 @dataclass(frozen=True, slots=True)

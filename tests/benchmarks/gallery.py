@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -23,14 +24,21 @@ import typer
 from numpy.typing import NDArray
 
 from index import Enrolment, Filters, Gallery, open_gallery
+from index.types import SearchMethod
 
 DIMENSION, BATCH, TOP_K, BUNDLE = 512, 64, 10, "0123456789abcdef"
 Vectors = NDArray[np.float32]
 
 
+class Method(StrEnum):
+    hnsw = "hnsw"
+    ivf = "ivf"
+
+
 def main(
     sizes: Annotated[list[int] | None, typer.Option(help="images; repeat for more")] = None,
     rounds: Annotated[int, typer.Option(help="repetitions of each search")] = 15,
+    methods: Annotated[list[Method] | None, typer.Option(help="approximate indexes to try as well")] = None,
     folder: Annotated[
         Path | None, typer.Option(help="where the galleries are written (default: temporary)")
     ] = None,
@@ -41,12 +49,12 @@ def main(
     for size in sizes or [10_000, 100_000]:
         place = Path(tempfile.mkdtemp(prefix="gallery-", dir=folder))
         try:
-            one_size(size, rounds, place / "gallery.db", speed)
+            one_size(size, rounds, place / "gallery.db", speed, [method.value for method in methods or []])
         finally:
             shutil.rmtree(place)
 
 
-def one_size(size: int, rounds: int, path: Path, speed: float) -> None:
+def one_size(size: int, rounds: int, path: Path, speed: float, methods: list[SearchMethod]) -> None:
     floor = size * DIMENSION * 2 / speed / 1e6
     print(
         f"\n{size:,} images; reading them once takes {floor:.2f} ms (float16), {2 * floor:.2f} ms (float32)"
@@ -64,14 +72,28 @@ def one_size(size: int, rounds: int, path: Path, speed: float) -> None:
     matrix = made(0, size, seed=0)
     times = interleaved({**ours, **numpy_searches(matrix, probes), **faiss_searches(matrix, probes)}, rounds)
     gallery.close()
+    del matrix, ours
     best_gemm = times["numpy float32, 64 probes"]
     for name, milliseconds in times.items():
-        against = best_gemm if "64" in name else floor
-        print(
-            f"  {name:<44} {milliseconds:9.2f} ms   {milliseconds / against:6.2f} x {'numpy' if '64' in name else 'floor'}"
-        )
+        unit, of = ("numpy", best_gemm) if "64" in name else ("floor", floor)
+        print(f"  {name:<44} {milliseconds:9.2f} ms   {milliseconds / of:6.2f} x {unit}")
     plain, filtered = times["gallery, 1 probe"], times["gallery, 1 probe, filter that all pass"]
     print(f"  a filter that all images pass costs {100 * (filtered / plain - 1):+.1f}%")
+    for method in methods:
+        approximate(path, method, probes, rounds, plain)
+
+
+def approximate(path: Path, method: SearchMethod, probes: Vectors, rounds: int, exact: float) -> None:
+    gallery = open_gallery(f"sqlite:///{path}", bundle_id=BUNDLE, dimension=DIMENSION, search=method)
+    while (about := gallery.approximation) is None:
+        time.sleep(0.1)
+    [milliseconds] = interleaved({"": lambda: gallery.search(probes[:1], TOP_K)}, rounds).values()
+    print(
+        f"  {method}: {milliseconds:.2f} ms for 1 probe, {exact / milliseconds:.1f} times as fast as exact;",
+        end=" ",
+    )
+    print(f"recall {about.recall:.3f}, built in {about.seconds:.0f} s")
+    gallery.close()
 
 
 def made(start: int, count: int, seed: int) -> Vectors:
