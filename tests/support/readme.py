@@ -1,0 +1,74 @@
+"""The README's tables, made from what they describe: `python -m tests.support.readme` writes them in."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from model.bundle.manifest import MANIFEST_NAME, EvaluationResult, Manifest
+from service.settings import PREFIX, Settings
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+SHIPPED = ROOT / "model" / "bundles" / "market1501"
+
+
+def settings_table() -> str:
+    rows = ["| variable | default | meaning |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        default = field.get_default(call_default_factory=True)
+        shown = "the shipped one" if name == "bundle" else _shown(default)
+        rows.append(f"| `{PREFIX}{name.upper()}` | {shown} | {_plain(field.description or '')} |")
+    return "\n".join(rows)
+
+
+def results_table() -> str:
+    """What the shipped bundle's manifest says that it scores."""
+    text = (SHIPPED / MANIFEST_NAME).read_text(encoding="utf-8")
+    rows = [
+        "| protocol | scorer | variant | probes | | Rank-1 | Rank-5 | Rank-10 | mAP | mINP |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    return "\n".join([*rows, *(_result(result) for result in Manifest.model_validate_json(text).evaluation)])
+
+
+TABLES: dict[str, Callable[[], str]] = {"settings": settings_table, "results": results_table}
+
+
+def table_in_readme(name: str) -> str:
+    return _around(README.read_text(encoding="utf-8"), name)[1].strip()
+
+
+def _result(r: EvaluationResult) -> str:
+    figures = " | ".join(f"{value:.1f}" for value in (r.rank1, r.rank5, r.rank10, r.map, r.minp))
+    return f"| {r.protocol} | {r.scorer} | {r.variant} | {r.subset} | {r.probes} | {figures} |"
+
+
+def _shown(default: object) -> str:
+    if default is None:
+        return ""
+    return f"`{str(default).lower() if isinstance(default, bool) else default}`"
+
+
+def _plain(text: str) -> str:
+    return text.replace("<", "&lt;").replace("|", "&#124;")
+
+
+def _around(text: str, name: str) -> tuple[str, str, str]:
+    """What stands before, between and after the table's marks."""
+    start, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+    before, found, rest = text.partition(start)
+    between, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise ValueError(f"README.md lacks the marks of the table {name!r}")
+    return before + start, between, end + after
+
+
+def main() -> None:
+    for name, table in TABLES.items():
+        if name == "results" and not SHIPPED.exists():
+            continue
+        before, _, after = _around(README.read_text(encoding="utf-8"), name)
+        README.write_text(f"{before}{table()}\n{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
