@@ -99,6 +99,7 @@ class EmbeddedGallery:
         filters: Filters = NO_FILTERS,
         min_score: float | None = None,
         supports: int = 3,
+        rerank: bool = False,
         bundle_id: str | None = None,
         actor: str | None = None,
     ) -> list[list[Match]]:
@@ -112,7 +113,8 @@ class EmbeddedGallery:
         self._searches.add(actor, len(probes))
         choice = selection.choose(view, filters, having_metadata)
         wanted = ranking.Wanted(top_k, supports, min_score)
-        return ranking.rank(view, self._scanner, probes, choice, wanted)
+        rank = ranking.rank_again if rerank else ranking.rank
+        return rank(view, self._scanner, probes, choice, wanted)
 
     def remove_identity(self, identity: str, *, actor: str | None = None) -> int:
         with self._core.changing(deletes=True) as change:

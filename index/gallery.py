@@ -51,13 +51,14 @@ class Gallery(Protocol):
         filters: Filters = NO_FILTERS,
         min_score: float | None = None,
         supports: int = 3,
+        rerank: bool = False,
         bundle_id: str | None = None,
         actor: str | None = None,
     ) -> list[list[Match]]:
         """The `top_k` best identities of each probe in `vectors` (Q, D), with their best `supports` images.
 
         Scores are inner products with the stored vectors, clipped to [-1, 1]. Equal scores rank in order of
-        enrolment.
+        enrolment. `rerank`: the best candidates are put in k-reciprocal order; their scores stay what they are.
         """
 
     def remove_identity(self, identity: str, *, actor: str | None = None) -> int:

@@ -7,11 +7,12 @@ call nor on how the rows happen to lie in memory.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from index import rerank
 from index.half import decode
 from index.scan import Scanner
 from index.segment import Segment
@@ -22,6 +23,7 @@ from index.view import View
 # Above the difference between two float32 sums of the same 512 products in another order, for unit vectors.
 ROUNDING = 1e-5
 _ROWS_AT_ONCE = 16384
+_CANDIDATES = 30  # identities that are ranked again, at least
 _IMAGE = np.dtype(
     [
         ("id", np.int64),
@@ -54,6 +56,44 @@ def rank(view: View, scanner: Scanner, probes: Vectors, choice: Choice, wanted: 
             part["score"] = score(vectors[own], probe)
             parts.append(part)
     return [_matches(view, np.concatenate(parts), wanted) for parts in scored]
+
+
+def rank_again(
+    view: View, scanner: Scanner, probes: Vectors, choice: Choice, wanted: Wanted
+) -> list[list[Match]]:
+    """The best candidates of each probe in the order of their k-reciprocal distances; scores are as ever."""
+    wider = replace(wanted, top_k=max(wanted.top_k, _CANDIDATES), supports=rerank.CANDIDATES)
+    result = []
+    for probe, matches in zip(probes, rank(view, scanner, probes, choice, wider), strict=True):
+        images = sorted(((one.score, match, one) for match in matches for one in match.images), key=_by_score)
+        images = images[: rerank.CANDIDATES]
+        vectors = vectors_of(view, [int(one.image_id) for _, _, one in images])
+        nearest: dict[str, float] = {}
+        for (_, match, _), distance in zip(images, rerank.distances(probe, vectors).tolist(), strict=True):
+            nearest[match.identity] = min(distance, nearest.get(match.identity, np.inf))
+        kept = sorted(
+            (match for match in matches if match.identity in nearest), key=lambda m: nearest[m.identity]
+        )
+        result.append(
+            [replace(match, images=match.images[: wanted.supports]) for match in kept[: wanted.top_k]]
+        )
+    return result
+
+
+def _by_score(entry: tuple[float, Match, Support]) -> float:
+    return -entry[0]
+
+
+def vectors_of(view: View, images: list[int]) -> Vectors:
+    """(N, D) in the order of `images`, which must exist."""
+    ids = np.array(images, np.int64)
+    result = np.empty((len(ids), view.space.dimension), np.float32)
+    for segment in view.segments:
+        order = np.argsort(ids)
+        positions = segment.positions(ids[order])
+        rows = order[np.searchsorted(ids[order], segment.columns.ids[positions])]
+        result[rows] = segment.decoded(positions)
+    return result
 
 
 def _contenders(
