@@ -5,7 +5,7 @@ import logging
 import secrets
 import time
 
-from index import snapshot, spaces, store
+from index import listing, room, snapshot, spaces, store
 from index.database import Database
 from index.errors import GalleryError
 from index.snapshot import SnapshotRejected, Tie
@@ -28,6 +28,7 @@ class Memory:
         """At the start."""
         started = time.perf_counter()
         with self._database.reading() as tx:
+            room.check_memory(self._database.path, listing.count(tx).images, space.dimension)
             tie = self._tie(space, store.generation(tx), store.setting(tx, _TOKEN) or "")
             try:
                 segments = snapshot.read(self._path, tie, self._threads)

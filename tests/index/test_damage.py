@@ -1,6 +1,7 @@
 """Files that are damaged, foreign, newer, in use or out of room: the error says which, and what is wrong."""
 
 import os
+import resource
 import shutil
 import sqlite3
 import subprocess
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from index import Enrolment, GalleryError, GalleryUnavailable, Image, StorageFull, open_gallery
+from index.room import available_memory
 from tests.index.conftest import Opener
 from tests.index.people import BUNDLE, one_hot, unit
 
@@ -211,3 +213,52 @@ def test_full_disk(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gallery.add([Enrolment("late", vectors[0], "x")])
     assert gallery.search(vectors[:1], 1)[0][0].identity == "late"
     gallery.close()
+
+
+def test_input_output_errors(open_it: Opener) -> None:
+    """A file may not grow: the system refuses the write, as a broken disk does."""
+    gallery = open_it()
+    vectors = unit(np.random.default_rng(0), 3000, 16)
+    gallery.add([Enrolment("a", vectors[0], "x")])
+    size = gallery._core.database.path.with_name("gallery.db-wal").stat().st_size  # type: ignore[attr-defined]
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    items = [Enrolment(f"p{row}", vector, "x", filename="n" * 200) for row, vector in enumerate(vectors)]
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 20_000, hard))
+        with pytest.raises(GalleryUnavailable, match=r"gallery\.db has input/output errors: disk I/O error"):
+            gallery.add(items)
+        assert gallery.search(vectors[5:6], 5)[0][0].identity == "a"
+        assert gallery.count().images == 1
+        gallery.check()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    gallery.add(items)
+    gallery.check()
+    assert gallery.search(vectors[5:6], 1)[0][0].identity == "p5"
+    gallery.close()
+    assert open_it().count().images == 3001
+
+
+def test_commits_are_on_the_disk_when_they_return(open_it: Opener) -> None:
+    writer = open_it()._core.database._writer  # type: ignore[attr-defined]
+    pragmas = {
+        name: writer.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")
+    }
+    assert pragmas == {"journal_mode": "wal", "synchronous": 2}  # FULL: the log is fsynced at each commit
+    assert writer.execute("PRAGMA secure_delete").fetchone()[0] == 1
+
+
+def test_a_gallery_that_does_not_fit_into_memory(open_it: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    gallery = open_it()
+    vectors = unit(np.random.default_rng(0), 100, 16)
+    gallery.add([Enrolment(f"p{row}", vector, "x") for row, vector in enumerate(vectors)])
+    gallery.close()
+    monkeypatch.setattr("index.room.available_memory", lambda: 2**20)
+    with pytest.raises(
+        GalleryUnavailable, match="holds 100 images, which need 0 MB of memory, and 1 MB are free"
+    ):
+        open_it()
+
+
+def test_available_memory_is_that_of_the_machine_at_most() -> None:
+    assert 2**20 < available_memory() <= os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
