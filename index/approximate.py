@@ -93,7 +93,7 @@ class ApproximateScanner(Scanner):
             index.hnsw.efConstruction, index.hnsw.efSearch = 80, 128
             index.is_trained = True  # float16 needs no training
             return index
-        lists = max(16, int(4 * math.sqrt(view.images)))
+        lists = max(16, min(int(4 * math.sqrt(view.images)), view.images // 64))
         index = faiss.index_factory(dimension, f"IVF{lists},SQfp16", metric)
         index.nprobe = max(8, lists // 16)
         share = max(1, view.images // (64 * lists))

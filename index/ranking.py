@@ -49,9 +49,12 @@ def rank(view: View, scanner: Scanner, probes: Vectors, choice: Choice, wanted: 
         return []
     contenders = _contenders(view, scanner, probes, choice, wanted)
     scored: list[list[Images]] = [[np.empty(0, _IMAGE)] for _ in probes]
+    wanted_ones = np.zeros(len(view.identities), np.bool_)
     for images, vectors in _images_of(view, choice, np.unique(np.concatenate(contenders))):
         for probe, identities, parts in zip(probes, contenders, scored, strict=True):
-            own = np.flatnonzero(np.isin(images["identity"], identities))
+            wanted_ones[identities] = True
+            own = np.flatnonzero(wanted_ones[images["identity"]])
+            wanted_ones[identities] = False
             part = images[own]
             part["score"] = score(vectors[own], probe)
             parts.append(part)

@@ -1,18 +1,24 @@
 """The scan over all segments of a view, shared out over the cores."""
 
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
+import faiss
 import numpy as np
+from numpy.typing import NDArray
 
-from index.segment import Found, Mask, Segment, best_of
+from index.segment import BLOCK_ROWS, MATRIX_FROM, Found, Mask, Segment, best_of
 from index.selection import Choice
 from index.types import Vectors
 from index.view import View
 
+Piece = Callable[[NDArray[np.int32]], Found]  # takes room to decode a block into
+
 
 class Scanner:
-    """FAISS does not split one flat query over threads: each core takes segments until none is left."""
+    """FAISS does not split one flat query over threads: each core takes a piece until none is left."""
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
@@ -23,25 +29,52 @@ class Scanner:
 
         Where fewer images are chosen, the scores end in -inf.
         """
-        chosen = zip(view.segments, choice, strict=True)
-        work = deque((segment, mask) for segment, mask in chosen if mask is None or mask.any())
-        workers = min(self.threads, len(work))
+        pieces = deque(_pieces(view, probes, k, choice))
+        workers = min(self.threads, len(pieces))
+        room = (BLOCK_ROWS if len(probes) >= MATRIX_FROM else 0, probes.shape[1])
         if workers <= 1:
-            found = [_scan(work, probes, k)]
+            found = [_work(pieces, len(probes), k, room)]
         else:
-            found = list(self._pool.map(lambda _: _scan(work, probes, k), range(workers)))
+            found = list(self._pool.map(lambda _: _work(pieces, len(probes), k, room), range(workers)))
         return best_of(found, k)
 
     def close(self) -> None:
         self._pool.shutdown()
 
 
-def _scan(work: deque[tuple[Segment, Mask | None]], probes: Vectors, k: int) -> Found:
-    found: list[Found] = [(np.empty((len(probes), 0), np.float32), np.empty((len(probes), 0), np.int64))]
+def _pieces(view: View, probes: Vectors, k: int, choice: Choice) -> list[Piece]:
+    work: list[Piece] = []
+    for segment, chosen in zip(view.segments, choice, strict=True):
+        if chosen is not None and not chosen.any():
+            continue
+        if len(probes) < MATRIX_FROM:
+            work.append(partial(_scanned, segment, probes, k, chosen))
+        else:
+            work += [partial(_multiplied, segment, probes, k, rows) for rows in segment.blocks(chosen)]
+    return work
+
+
+def _scanned(segment: Segment, probes: Vectors, k: int, chosen: Mask | None, _: NDArray[np.int32]) -> Found:
+    scores, positions = segment.scan(probes, k, chosen)
+    return scores, segment.columns.identities[positions]
+
+
+def _multiplied(
+    segment: Segment, probes: Vectors, k: int, rows: NDArray[np.intp], scratch: NDArray[np.int32]
+) -> Found:
+    scores, positions = segment.multiply(probes, k, rows, scratch)
+    return scores, segment.columns.identities[positions]
+
+
+def _work(pieces: deque[Piece], probes: int, k: int, room: tuple[int, int]) -> Found:
+    faiss.omp_set_num_threads(
+        1
+    )  # of this thread: the pieces are the parallelism, and OpenMP's spinning is costly
+    scratch = np.empty(room, np.int32)
+    found: list[Found] = [(np.empty((probes, 0), np.float32), np.empty((probes, 0), np.int64))]
     while True:
         try:
-            segment, chosen = work.popleft()
+            piece = pieces.popleft()
         except IndexError:
             return best_of(found, k)
-        scores, positions = segment.scan(probes, k, chosen)
-        found.append((scores, segment.columns.identities[positions]))
+        found.append(piece(scratch))

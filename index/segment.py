@@ -107,42 +107,31 @@ class Segment:
         return replace(self, columns=replace(self.columns, identities=identities))
 
     def scan(self, probes: Vectors, k: int, chosen: Mask | None) -> Found:
-        """The best chosen rows for each of `probes` (Q, D): at most `k`, scores and positions, best first.
+        """The best chosen rows for each of `probes` (Q, D): scores and positions (Q, <= k), best first.
 
-        Padded with -inf where fewer rows are chosen.
+        FAISS reads the float16 codes once for each probe: bound by memory. Padded with -inf.
         """
-        faiss.omp_set_num_threads(
-            1
-        )  # of this thread: callers share segments out, and OpenMP's spinning is costly
-        if len(probes) < MATRIX_FROM:
-            return self._scan_codes(probes, min(k, self.rows), chosen)
-        return self._multiply(probes, k, chosen)
-
-    def _scan_codes(self, probes: Vectors, k: int, chosen: Mask | None) -> Found:
-        """FAISS reads the float16 codes once for each probe: bound by memory."""
         parameters, bits = faiss.SearchParameters(), _bits(chosen, self.capacity)
         if bits is not None:
             parameters.sel = faiss.IDSelectorBitmap(len(bits), faiss.swig_ptr(bits))
         elif self.rows < self.capacity:
             parameters.sel = faiss.IDSelectorRange(0, self.rows)
-        scores, positions = self.scanner.search(probes, k, params=parameters)
+        scores, positions = self.scanner.search(probes, min(k, self.rows), params=parameters)
         scores[positions < 0] = -np.inf
         return scores, positions
 
-    def _multiply(self, probes: Vectors, k: int, chosen: Mask | None) -> Found:
-        """Many probes share the decoding of a block, and a matrix product does the rest: bound by arithmetic."""
-        rows = None if chosen is None else np.flatnonzero(chosen)
-        scratch = np.empty((BLOCK_ROWS, probes.shape[1]), np.int32)
-        found: list[Found] = []
-        for start in range(0, self.rows if rows is None else len(rows), BLOCK_ROWS):
-            stop = min(start + BLOCK_ROWS, self.rows) if rows is None else start + BLOCK_ROWS
-            codes = self.columns.vectors[slice(start, stop) if rows is None else rows[start:stop]]
-            block = decode(codes, scratch)
-            scores, positions = faiss.knn(
-                probes, block, min(k, len(block)), metric=faiss.METRIC_INNER_PRODUCT
-            )
-            found.append((scores, positions + start if rows is None else rows[start:stop][positions]))
-        return best_of(found, k)
+    def blocks(self, chosen: Mask | None) -> list[NDArray[np.intp]]:
+        """The positions of the chosen rows, at most BLOCK_ROWS at a time."""
+        rows = np.arange(self.rows) if chosen is None else np.flatnonzero(chosen)
+        return [rows[start : start + BLOCK_ROWS] for start in range(0, len(rows), BLOCK_ROWS)]
+
+    def multiply(self, probes: Vectors, k: int, rows: NDArray[np.intp], scratch: NDArray[np.int32]) -> Found:
+        """As `scan`, of one block: many probes share its decoding, and a matrix product does the rest."""
+        whole = len(rows) == rows[-1] - rows[0] + 1
+        codes = self.columns.vectors[rows[0] : rows[-1] + 1] if whole else self.columns.vectors[rows]
+        block = decode(codes, scratch)
+        scores, positions = faiss.knn(probes, block, min(k, len(block)), metric=faiss.METRIC_INNER_PRODUCT)
+        return scores, rows[positions]
 
     def decoded(self, positions: NDArray[np.intp]) -> Vectors:
         """(len(positions), D) float32."""

@@ -1,6 +1,7 @@
 """The gallery against raw FAISS, NumPy and the memory itself: `python -m tests.benchmarks.gallery [--sizes N]...`.
 
-Everything in one run, with ratios. Vectors are random unit rows of 512 values, ten images to a person, six cameras.
+Everything in one run, with ratios. Vectors are unit rows of 512 values, ten images around the centre of
+each person, six cameras.
 Times are medians in milliseconds. `floor` is the time in which all cores together can read the float16 vectors once.
 """
 
@@ -66,10 +67,10 @@ def one_size(size: int, rounds: int, path: Path, speed: float, methods: list[Sea
             f"opened from the {source} in {report['seconds']:.2f} s, {report['megabytes']:.0f} MB of memory in all"
         )
         path.with_name(path.name + ".snapshot").unlink(missing_ok=True)
-    probes = made(size, BATCH, seed=1)
+    probes = noisy(made(0, BATCH), np.random.default_rng(1), 0.8)
     gallery = open_gallery(f"sqlite:///{path}", bundle_id=BUNDLE, dimension=DIMENSION)
     ours = searches(gallery, probes)
-    matrix = made(0, size, seed=0)
+    matrix = made(0, size)
     times = interleaved({**ours, **numpy_searches(matrix, probes), **faiss_searches(matrix, probes)}, rounds)
     gallery.close()
     del matrix, ours
@@ -96,21 +97,28 @@ def approximate(path: Path, method: SearchMethod, probes: Vectors, rounds: int, 
     gallery.close()
 
 
-def made(start: int, count: int, seed: int) -> Vectors:
-    """(count, DIMENSION) unit rows; those from `start` on are the same in each call."""
+def made(start: int, count: int) -> Vectors:
+    """(count, DIMENSION) unit rows from image `start` on, a multiple of 10,000; ten around the centre of each person."""
     rows = np.empty((count, DIMENSION), np.float32)
     for block in range(0, count, 10_000):
-        part = rows[block : block + 10_000]
-        np.random.default_rng([seed, start + block]).standard_normal(out=part, dtype=np.float32)
-        part /= np.linalg.norm(part, axis=1, keepdims=True)
+        rng, part = np.random.default_rng(start + block), rows[block : block + 10_000]
+        centres = rng.standard_normal((len(part) // 10 + 1, DIMENSION), dtype=np.float32)
+        part[:] = noisy(np.repeat(centres, 10, axis=0)[: len(part)], rng, 0.8)
     return rows
+
+
+def noisy(rows: Vectors, rng: np.random.Generator, amount: float) -> Vectors:
+    """Unit rows: `rows` with noise of `amount` times their length."""
+    length = np.linalg.norm(rows, axis=1, keepdims=True) * amount / np.sqrt(rows.shape[1])
+    rows = rows + rng.standard_normal(rows.shape, dtype=np.float32) * length
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
 def enrol(size: int, path: Path, batch: int = 10_000) -> None:
     gallery = open_gallery(f"sqlite:///{path}", bundle_id=BUNDLE, dimension=DIMENSION)
     seconds = 0.0
     for start in range(0, size, batch):
-        rows = made(start, min(batch, size - start), seed=0)
+        rows = made(start, min(batch, size - start))
         items = [
             Enrolment(f"person {(start + n) // 10}", row, f"{start + n:064d}", f"c{(start + n) % 6}")
             for n, row in enumerate(rows)
@@ -207,7 +215,7 @@ def opened(path: Path) -> None:
     gallery = open_gallery(f"sqlite:///{path}", bundle_id=BUNDLE, dimension=DIMENSION)
     seconds = time.perf_counter() - begin
     for _ in range(3):
-        gallery.search(made(0, 1, seed=2), TOP_K)
+        gallery.search(made(0, 1), TOP_K)
     peak = next(
         line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")
     )
