@@ -1,6 +1,6 @@
 """The demonstration's tables: who was found for each small crop, and where the time went."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from statistics import median
 
 from rich.table import Table
@@ -29,15 +29,20 @@ def ranking(found: Sequence[Found]) -> Table:
 
 
 def timings(found: Sequence[Found]) -> Table:
-    """Medians over the probes of each scale, in milliseconds, as the service measured them."""
+    """Medians over the probes of each scale, in milliseconds, as the service measured them.
+
+    The last column is what a query costs beyond its inferences: 1.2 means a fifth on top.
+    """
     table = Table(title="Time of a query in ms (median; all in the service)")
     table.add_column("SR")
     table.add_column("queries", justify="right")
-    for title in ("decode", "super-resolve", "embed", "search", "whole query"):
+    for title in ("decode", "super-resolve", "embed", "search", "whole query", "whole / models"):
         table.add_column(title, justify="right")
     for scale in sorted({_scale(one) for one in found}):
         group = [one.answer.timing_ms for one in found if _scale(one) == scale]
-        table.add_row(scale, str(len(group)), *(_ms(getattr(t, stage) for t in group) for stage in _STAGES))
+        stages = [f"{median(getattr(t, stage) for t in group):.1f}" for stage in _STAGES]
+        ratio = median(t.total / (t.super_resolve + t.embed) for t in group)
+        table.add_row(scale, str(len(group)), *stages, f"{ratio:.2f}")
     return table
 
 
@@ -53,7 +58,3 @@ def _scale(one: Found) -> str:
 
 def _marked(text: str, right: bool) -> str:
     return f"[bold]{text}[/]" if right else text
-
-
-def _ms(values: Iterable[float]) -> str:
-    return f"{median(values):.1f}"
