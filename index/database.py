@@ -81,7 +81,7 @@ class Database:
 
         `frees_room`: a deletion, which may use the room that is kept back for it. Call `settle` after it.
         """
-        self._refuse_closed()
+        self.refuse_closed()
         if frees_room:
             self._reserve.release_if_full()
         try:
@@ -104,7 +104,7 @@ class Database:
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A consistent view of what is committed now."""
-        self._refuse_closed()
+        self.refuse_closed()
         with self.errors():
             try:
                 connection = self._readers.get_nowait()
@@ -172,7 +172,7 @@ class Database:
 
     def give_room_back(self) -> None:
         """Shrink the file, a piece at a time, while much of it is empty."""
-        self._refuse_closed()
+        self.refuse_closed()
         with self.errors():
             empty: int = self._writer.execute("PRAGMA freelist_count").fetchone()[0]
             pages: int = self._writer.execute("PRAGMA page_count").fetchone()[0]
@@ -188,7 +188,7 @@ class Database:
             if not self.path.exists() or self.path.stat().st_ino != self._inode:
                 raise GalleryUnavailable(f"{self.path} was removed or replaced while it was open")
 
-    def _refuse_closed(self) -> None:
+    def refuse_closed(self) -> None:
         if self.closed:
             raise GalleryUnavailable(f"{self.path} is closed")
 

@@ -59,8 +59,13 @@ class EmbeddedGallery:
         self._searches = SearchCounts()
         self._core = Core(path, bundle_id, dimension, threads)
         self._scanner = Scanner(threads) if search == "exact" else ApproximateScanner(threads, search)
-        self.expire()
-        self._refresh()
+        try:
+            self.expire()
+            self._refresh()
+        except BaseException:
+            self._core.close()
+            self._scanner.close()
+            raise
         self._maintenance = Maintenance(
             [self.expire, self._log_searches, self._erase_some, self._give_room_back, self._refresh]
         )
@@ -105,6 +110,7 @@ class EmbeddedGallery:
     ) -> list[list[Match]]:
         if top_k < 1 or supports < 1:
             raise ValueError(f"top_k is {top_k} and supports {supports}; expected at least 1")
+        self._core.database.refuse_closed()
         view, having_metadata = self._core.view, None
         if filters.metadata:
             view, having_metadata = self._core.state_with(list(filters.metadata.items()))

@@ -14,6 +14,8 @@ from index.types import Counts, IdentitySummary, Image, ImageRecord, Page
 def identities(tx: sqlite3.Connection, cursor: str | None, limit: int, prefix: str) -> Page[IdentitySummary]:
     """Sorted by name, in the order of Unicode code points."""
     after = read_cursor("identity", cursor)
+    if not validation.is_text(prefix):
+        return Page((), None)
     conditions, values = ["name >= ?"], [prefix]
     if (end := after_prefix(prefix)) is not None:
         conditions.append("name < ?")
@@ -97,6 +99,8 @@ def count(tx: sqlite3.Connection) -> Counts:
 
 def images_with(tx: sqlite3.Connection, key: str, value: str) -> list[int]:
     """The images whose metadata has this value, in ascending order."""
+    if not validation.is_text(key + value):
+        return []
     rows = tx.execute("SELECT image FROM facts WHERE key = ? AND value = ? ORDER BY image", (key, value))
     return [row[0] for row in rows]
 

@@ -27,6 +27,7 @@ class Memory:
     def load(self, space: Space) -> View:
         """At the start."""
         started = time.perf_counter()
+        self._path.with_name(self._path.name + ".partial").unlink(missing_ok=True)  # of a killed process
         with self._database.reading() as tx:
             room.check_memory(self._database.path, listing.count(tx).images, space.dimension)
             tie = self._tie(space, store.generation(tx), store.setting(tx, _TOKEN) or "")

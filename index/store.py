@@ -134,14 +134,10 @@ def _rows(columns: list[tuple[int, int, int, int, bool]], vectors: NDArray[np.fl
 
 
 def find_identity(tx: sqlite3.Connection, identity: str) -> int | None:
-    if "\0" in identity or (not identity.isprintable() and _has_surrogates(identity)):
+    if not validation.is_text(identity):
         return None
     row = tx.execute("SELECT id FROM identities WHERE name = ?", (identity,)).fetchone()
     return None if row is None else int(row[0])
-
-
-def _has_surrogates(text: str) -> bool:
-    return any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def name_of(tx: sqlite3.Connection, identity: int) -> str:

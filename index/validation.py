@@ -19,16 +19,26 @@ def check_enrolment(item: Enrolment) -> None:
     check_name("identity", item.identity)
     if item.camera is not None:
         check_name("camera", item.camera)
-    if not item.content_hash:
-        raise InvalidEnrolment("content_hash is empty")
+    if not item.content_hash or not is_text(item.content_hash):
+        raise InvalidEnrolment("content_hash is empty, or not valid Unicode")
+    if item.filename is not None and not is_text(item.filename):
+        raise InvalidEnrolment(f"filename {item.filename!r} is not valid Unicode")
+
+
+def is_text(text: str) -> bool:
+    """Whether it can be stored: JSON and file names may bring half of a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def check_name(what: str, name: str) -> None:
     """Any text that SQLite stores and returns unchanged; a path or an emoji is a name like any other."""
-    try:
-        size = len(name.encode())
-    except UnicodeEncodeError as error:
-        raise InvalidEnrolment(f"{what} {name!r} is not valid Unicode") from error
+    if not is_text(name):
+        raise InvalidEnrolment(f"{what} {name!r} is not valid Unicode")
+    size = len(name.encode())
     if not 1 <= size <= MAX_NAME_BYTES:
         raise InvalidEnrolment(f"{what} has {size} bytes in UTF-8; allowed are 1 to {MAX_NAME_BYTES}")
     if "\0" in name:
@@ -70,11 +80,14 @@ def moment(microseconds: int) -> datetime:
 
 def to_json(what: str, value: Mapping[str, Any]) -> str:
     try:
-        return json.dumps(
+        text = json.dumps(
             dict(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True
         )
     except (TypeError, ValueError) as error:
         raise InvalidEnrolment(f"{what} is not a JSON object: {error}") from error
+    if not is_text(text):
+        raise InvalidEnrolment(f"{what} is not valid Unicode")
+    return text
 
 
 def facts(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -98,7 +98,7 @@ def approximate(path: Path, method: SearchMethod, probes: Vectors, rounds: int, 
 
 
 def made(start: int, count: int) -> Vectors:
-    """(count, DIMENSION) unit rows from image `start` on, a multiple of 10,000; ten around the centre of each person."""
+    """(count, DIMENSION) unit rows from image `start` on, a multiple of 10,000; ten to a person."""
     rows = np.empty((count, DIMENSION), np.float32)
     for block in range(0, count, 10_000):
         rng, part = np.random.default_rng(start + block), rows[block : block + 10_000]

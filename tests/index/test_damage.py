@@ -100,7 +100,12 @@ def test_a_closed_gallery_says_so(open_it: Opener) -> None:
     gallery = open_it()
     gallery.close()
     gallery.close()
-    for call in (gallery.count, gallery.check, lambda: gallery.add([Enrolment("a", one_hot(16), "x")])):
+    for call in (
+        gallery.count,
+        gallery.check,
+        lambda: gallery.search(one_hot(16)[None], 1),
+        lambda: gallery.add([Enrolment("a", one_hot(16), "x")]),
+    ):
         with pytest.raises(GalleryUnavailable, match="closed"):
             call()
 

@@ -8,6 +8,7 @@ import pytest
 
 from index import (
     Enrolment,
+    Filters,
     Gallery,
     Image,
     InvalidCursor,
@@ -60,6 +61,11 @@ def test_what_is_no_name(open_it: Opener, name: str) -> None:
     [
         {"metadata": {"x": float("nan")}},
         {"metadata": {"x": {1, 2}}},
+        {"metadata": {"x": "\ud800"}},
+        {"metadata": {"\udfff": 1}},
+        {"quality": {"\ud800": 1.0}},
+        {"filename": "\ud800.jpg"},
+        {"content_hash": "\ud800"},
         {"captured_at": datetime(2026, 1, 1)},
         {"content_hash": ""},
         {"vector": np.zeros(16, np.float32)},
@@ -188,6 +194,22 @@ def test_bad_cursors_and_limits(open_it: Opener) -> None:
     for call in (lambda: gallery.identities(limit=0), lambda: gallery.images("a", limit=-1)):
         with pytest.raises(ValueError, match="expected at least 1"):
             call()
+
+
+def test_half_a_surrogate_pair_names_nothing(open_it: Opener) -> None:
+    gallery = open_it()
+    gallery.add([Enrolment("a", one_hot(16), "x", metadata={"key": "value"})])
+    half = "\ud83e"
+    assert gallery.identities(prefix=half).items == ()
+    assert gallery.remove_image(half, "1") is False
+    for filters in (
+        Filters(metadata={"key": half}),
+        Filters(metadata={half: "value"}),
+        Filters(prefix=half),
+        Filters(identities=frozenset({half})),
+        Filters(cameras=frozenset({half})),
+    ):
+        assert gallery.search(one_hot(16)[None], 1, filters=filters) == [[]]
 
 
 def test_odd_metadata_is_stored_as_json(open_it: Opener) -> None:

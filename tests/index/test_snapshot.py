@@ -178,3 +178,12 @@ def test_a_snapshot_that_cannot_be_written_is_done_without(
     assert "No space left" in caplog.text
     assert not list(tmp_path.glob("*.snapshot*"))
     assert open_it().count().images == 54
+
+
+def test_what_a_killed_writer_left_is_removed(
+    open_it: Opener, tmp_path: Path, closed: list[list[Match]]
+) -> None:
+    left = tmp_path / "gallery.db.snapshot.partial"
+    left.write_bytes(VECTORS.tobytes())
+    open_it()
+    assert not left.exists()
