@@ -10,8 +10,8 @@ TORCH ?= torch==2.13.0
 ARGS ?=
 BENCH ?= $(basename $(notdir $(wildcard tests/benchmarks/[a-z]*.py)))
 
-serving := scripts/venv .venv cpu
-testing := scripts/venv .venv-test cpu,train,test $(TORCH)
+serving := .ci/venv .venv cpu
+testing := .ci/venv .venv-test cpu,train,test $(TORCH)
 
 help: ## say what there is
 	@printf 'make TARGET\n'
@@ -41,8 +41,8 @@ bench: ## run the benchmarks, or one of them (BENCH=gallery, ARGS= goes to it)
 
 lock: ## renew docker/*.lock, the exact versions that the images and the environments hold
 	@mkdir -p build
-	@scripts/lock cpu >build/cpu.lock
-	@scripts/lock gpu >build/gpu.lock
+	@.ci/lock cpu >build/cpu.lock
+	@.ci/lock gpu >build/gpu.lock
 	@mv build/cpu.lock build/gpu.lock docker/
 
 clean: ## remove the environments and caches; ./data and ./runs stay

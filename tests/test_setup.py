@@ -1,4 +1,4 @@
-"""`scripts/venv`: what stands in its way is said in one sentence, and a second run does nothing."""
+"""`.ci/venv`: what stands in its way is said in one sentence, and a second run does nothing."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 TOOLS = ("bash", "cat", "dirname", "env", "grep", "rm", "sha256sum", "tail", "uname", "mkdir", "ln")
 
-# Answers `scripts/venv` as Python would, and writes down every call. {version} and {ensurepip} are filled in.
+# Answers `.ci/venv` as Python would, and writes down every call. {version} and {ensurepip} are filled in.
 FAKE_PYTHON = """#!/bin/bash
 printf '%s\\n' "$*" >>{log}
 case "$*" in
@@ -26,7 +26,7 @@ esac
 def checkout(tmp_path: Path) -> Path:
     """A folder with as much of this project as the set-up reads."""
     folder = tmp_path / "checkout"
-    for name in ("scripts/venv", "docker/cpu.lock", "pyproject.toml", "README.md", "Makefile"):
+    for name in (".ci/venv", "docker/cpu.lock", "pyproject.toml", "README.md", "Makefile"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
     return folder
@@ -53,7 +53,7 @@ def fake_python(path: Path, version: str = "3.11.9", ensurepip: int = 0) -> Path
 
 
 def set_up(checkout: Path, path: Path | str, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [str(checkout / "scripts" / "venv"), ".venv", "cpu"]
+    command = [str(checkout / ".ci" / "venv"), ".venv", "cpu"]
     env = {"PATH": str(path), "HOME": str(checkout), **environment}
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
 
