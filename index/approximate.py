@@ -95,7 +95,7 @@ class ApproximateScanner(Scanner):
             return index
         lists = max(16, min(int(4 * math.sqrt(view.images)), view.images // 64))
         index = faiss.index_factory(dimension, f"IVF{lists},SQfp16", metric)
-        index.nprobe = max(8, lists // 16)
+        index.nprobe = max(16, lists // 16)
         share = max(1, view.images // (64 * lists))
         index.train(np.concatenate([decode(rows.vectors[::share]) for rows in living_rows(view)]))
         return index

@@ -13,11 +13,13 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from index import listing, ranking, schema, selection, spaces
+from index import listing, schema, selection, spaces
 from index.database import connect_read_only, sync_file, sync_folder
 from index.errors import GalleryError, GalleryUnavailable
 from index.gallery import NO_FILTERS
+from index.ranking import Wanted, rank
 from index.scan import Scanner
+from index.source import ViewSource
 from index.view import View, living_rows
 
 MANIFEST, DATABASE = "manifest.json", "gallery.db"
@@ -131,8 +133,8 @@ def _search(view: View, image: int) -> tuple[Ranked, ...]:
         segment.decoded(segment.positions(ids)) for segment in view.segments if len(segment.positions(ids))
     ]
     with contextlib.closing(Scanner(1)) as scanner:
-        choice = selection.choose(view, NO_FILTERS, None)
-        [matches] = ranking.rank(view, scanner, probe, choice, ranking.Wanted(_TOP_K, 1, None))
+        source = ViewSource(view, scanner, selection.choose(view, NO_FILTERS, None))
+        [matches] = rank(source, probe, Wanted(_TOP_K, 1, None))
     return tuple(
         Ranked(identity=match.identity, image_id=match.images[0].image_id, score=match.score)
         for match in matches

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from index import audit, listing, ranking, reembedding, selection, store, validation
+from index import audit, listing, reembedding, selection, store, validation
 from index.approximate import ApproximateScanner
 from index.audit import SearchCounts
 from index.backup import back_up
@@ -17,8 +17,10 @@ from index.core import Core
 from index.errors import GalleryError
 from index.gallery import NO_FILTERS
 from index.maintenance import Maintenance
+from index.ranking import Wanted, rank, rank_again
 from index.reembedding import Reembedding
 from index.scan import Scanner
+from index.source import ViewSource
 from index.types import (
     Added,
     Approximation,
@@ -117,10 +119,9 @@ class EmbeddedGallery:
         self._core.check_bundle(bundle_id, view)
         probes = validation.check_vectors(vectors, view.space.dimension)
         self._searches.add(actor, len(probes))
-        choice = selection.choose(view, filters, having_metadata)
-        wanted = ranking.Wanted(top_k, supports, min_score)
-        rank = ranking.rank_again if rerank else ranking.rank
-        return rank(view, self._scanner, probes, choice, wanted)
+        source = ViewSource(view, self._scanner, selection.choose(view, filters, having_metadata))
+        wanted = Wanted(top_k, supports, min_score)
+        return rank_again(source, probes, wanted) if rerank else rank(source, probes, wanted)
 
     def remove_identity(self, identity: str, *, actor: str | None = None) -> int:
         with self._core.changing(deletes=True) as change:
@@ -220,8 +221,12 @@ class EmbeddedGallery:
         self._core.check()
         probe = np.zeros((1, self.dimension), np.float32)
         probe[0, 0] = 1
-        choice = selection.choose(self._core.view, NO_FILTERS, None)
-        ranking.rank(self._core.view, self._scanner, probe, choice, ranking.Wanted(1, 1, None))
+        view = self._core.view
+        rank(
+            ViewSource(view, self._scanner, selection.choose(view, NO_FILTERS, None)),
+            probe,
+            Wanted(1, 1, None),
+        )
 
     def backup(self, path: Path, extra: Mapping[str, Path] | None = None) -> Counts:
         manifest = back_up(self._core.database.path, path, extra)
