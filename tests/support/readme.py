@@ -23,11 +23,14 @@ def settings_table() -> str:
 def results_table() -> str:
     """What the shipped bundle's manifest says that it scores."""
     text = (SHIPPED / MANIFEST_NAME).read_text(encoding="utf-8")
+    results = Manifest.model_validate_json(text).evaluation
+    if not results:
+        return "The manifest holds no results."
     rows = [
         "| protocol | scorer | variant | probes | | Rank-1 | Rank-5 | Rank-10 | mAP | mINP |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    return "\n".join([*rows, *(_result(result) for result in Manifest.model_validate_json(text).evaluation)])
+    return "\n".join([*rows, *map(_result, results)])
 
 
 TABLES: dict[str, Callable[[], str]] = {"settings": settings_table, "results": results_table}
