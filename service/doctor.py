@@ -48,7 +48,7 @@ def _complaints(flags: frozenset[str], facts: dict[str, str]) -> list[str]:
     for family in ("onnxruntime", "faiss"):
         installed = [name for name in _PACKAGES if name.startswith(family) and name in facts]
         if not installed:
-            found.append(f"no {family} is installed: pip install 'dgrl[cpu]' or 'dgrl[gpu]'")
+            found.append(f"no {family} is installed: pip install '.[cpu]' or '.[gpu]'")
         if len(installed) > 1:
             found.append(f"{' and '.join(installed)} share one import name: uninstall both, then install one")
     return found

@@ -46,7 +46,6 @@ def _open(settings: Settings) -> Services:
     require_avx2(cpu_flags())
     _make_folder(settings.data_dir)
     gate = Gate(settings, KeyStore(settings.keys_path))
-    first_key = gate.first_key()
     bundle = Bundle.load(settings.bundle)
     if settings.check_memory:
         _check_memory(bundle)
@@ -59,6 +58,9 @@ def _open(settings: Settings) -> Services:
     try:
         services = _assemble(settings, _runtime(settings, bundle), gallery, gate)
         services.inference.warm_up(settings.max_batch)
+        first_key = (
+            gate.first_key()
+        )  # shown once: only when nothing can fail any more between writing and showing it
     except BaseException:
         gallery.close()
         raise
