@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index.half import decode
+from index.huge import advise_huge_pages
 from index.store import Rows
 from index.types import Vectors
 
@@ -21,6 +22,7 @@ MATRIX_FROM = (
     12  # probes: from here on, decoding a block for all of them costs less than scanning it for each
 )
 BLOCK_ROWS = 4096
+_MANY = 0.25
 
 Mask = NDArray[np.bool_]
 Found = tuple[Vectors, NDArray[np.int64]]  # (Q, k) scores, and positions or identities
@@ -47,13 +49,15 @@ class Segment:
         scanner.codes.resize(capacity * scanner.code_size)
         scanner.ntotal = capacity
         codes = faiss.rev_swig_ptr(scanner.codes.data(), capacity * scanner.code_size)
+        vectors = codes.view(np.float16).reshape(capacity, dimension)
+        advise_huge_pages(vectors)
         columns = Rows(
             ids=np.zeros(capacity, np.int64),
             identities=np.zeros(capacity, np.int64),
             cameras=np.zeros(capacity, np.int64),
             times=np.zeros(capacity, np.int64),
             flagged=np.zeros(capacity, np.bool_),
-            vectors=codes.view(np.float16).reshape(capacity, dimension),
+            vectors=vectors,
         )
         return cls(scanner, columns, 0)
 
@@ -111,6 +115,18 @@ class Segment:
 
         FAISS reads the float16 codes once for each probe: bound by memory. Padded with -inf.
         """
+        if chosen is None:
+            return self._scan(probes, k, None)
+        share = np.count_nonzero(chosen) / self.rows
+        if share > _MANY:  # skipping row after row, unpredictably, costs more than reading them all
+            scores, positions = self._scan(probes, int(1.5 * k / share) + 16, None)
+            scores[~chosen[positions]] = -np.inf
+            enough = np.count_nonzero(scores > -np.inf, axis=1) >= min(k, positions.shape[1])
+            if enough.all():
+                return best_of([(scores, positions)], k)
+        return self._scan(probes, k, chosen)
+
+    def _scan(self, probes: Vectors, k: int, chosen: Mask | None) -> Found:
         parameters, bits = faiss.SearchParameters(), _bits(chosen, self.capacity)
         if bits is not None:
             parameters.sel = faiss.IDSelectorBitmap(len(bits), faiss.swig_ptr(bits))

@@ -35,7 +35,7 @@ def choose(view: View, filters: Filters, having_metadata: NDArray[np.int64] | No
             listed = np.zeros(rows, np.bool_)
             listed[segment.positions(having_metadata)] = True
             chosen = _both(chosen, listed)
-        choice.append(chosen)
+        choice.append(None if chosen is None or chosen.all() else chosen)
     return choice
 
 
