@@ -24,9 +24,10 @@ IMAGE = np.dtype(
         ("id", np.int64),
         ("identity", np.int64),
         ("camera", np.int64),
-        ("flagged", np.bool_),
         ("score", np.float32),
-    ]
+        ("flagged", np.bool_),
+    ],
+    align=True,
 )
 Images = NDArray[np.void]  # of IMAGE; identities and cameras by numbers that the source gives them
 _FEWEST_IMAGES = 64
@@ -67,11 +68,12 @@ def rank(source: Source, probes: Vectors, wanted: Wanted) -> list[list[Match]]:
     contenders = _contenders(source, probes, wanted)
     scored: list[list[Images]] = [[np.empty(0, IMAGE)] for _ in probes]
     for images, vectors in source.images_of(np.unique(np.concatenate(contenders))):
-        marks = np.zeros(int(images["identity"].max()) + 1, np.bool_)
+        owners = images["identity"].copy()  # contiguous
+        marks = np.zeros(int(owners.max()) + 1, np.bool_)
         for probe, identities, parts in zip(probes, contenders, scored, strict=True):
             here = identities[identities < len(marks)]
             marks[here] = True
-            own = np.flatnonzero(marks[images["identity"]])
+            own = np.flatnonzero(marks[owners])
             marks[here] = False
             part = images[own]
             part["score"] = score(vectors[own], probe)
@@ -149,19 +151,24 @@ def _matches(source: Source, images: Images, wanted: Wanted) -> list[Match]:
     """Identities by their best image; equal scores in order of enrolment."""
     if not len(images):
         return []
-    images = images[np.lexsort((images["id"], -images["score"], images["identity"]))]
-    starts = np.flatnonzero(np.diff(images["identity"], prepend=-1))
-    ends = np.append(starts[1:], len(images))
-    best = images[starts]
+    ids, owners, scores = images["id"], images["identity"].copy(), images["score"].copy()
+    order = np.lexsort((ids, -scores, owners))
+    owners = owners[order]
+    starts = np.flatnonzero(np.concatenate(([True], owners[1:] != owners[:-1])))
+    ends = np.append(starts[1:], len(owners)).tolist()
+    best = order[starts]
     matches = []
-    for row in np.lexsort((best["id"], -best["score"]))[: wanted.top_k].tolist():
-        supports = images[starts[row] : min(ends[row], starts[row] + wanted.supports)].tolist()
-        _, identity, _, _, top = supports[0]
+    for row in np.lexsort((ids[best], -scores[best]))[: wanted.top_k].tolist():
+        start, stop = int(starts[row]), min(ends[row], int(starts[row]) + wanted.supports)
+        supports = images[order[start:stop]].tolist()
+        _, identity, _, top, _ = supports[0]
         if wanted.min_score is not None and top < wanted.min_score:
             break
         supporting = tuple(
-            Support(str(image), value, source.camera(camera), flagged)
-            for image, _, camera, flagged, value in supports
+            [
+                Support(str(one), value, source.camera(camera), flagged)
+                for one, _, camera, value, flagged in supports
+            ]
         )
         matches.append(Match(source.identity(identity), top, supporting))
     return matches

@@ -6,6 +6,7 @@ Times are medians in milliseconds. `floor` is the time in which all cores togeth
 """
 
 import json
+import math
 import os
 import shutil
 import statistics
@@ -109,9 +110,11 @@ def made(start: int, count: int) -> Vectors:
 
 def noisy(rows: Vectors, rng: np.random.Generator, amount: float) -> Vectors:
     """Unit rows: `rows` with noise of `amount` times their length."""
-    length = np.linalg.norm(rows, axis=1, keepdims=True) * amount / np.sqrt(rows.shape[1])
+    length = np.linalg.norm(rows, axis=1, keepdims=True) * (amount / math.sqrt(rows.shape[1]))
     rows = rows + rng.standard_normal(rows.shape, dtype=np.float32) * length
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    assert rows.dtype == np.float32  # or NumPy would convert the whole matrix in each search
+    return rows
 
 
 def enrol(size: int, path: Path, batch: int = 10_000) -> None:
@@ -185,14 +188,16 @@ def faiss_searches(matrix: Vectors, probes: Vectors) -> dict[str, Callable[[], o
 
 
 def interleaved(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Medians in milliseconds; one call of each in turn, so that a slow minute slows all of them."""
+    """Medians in milliseconds. Each call in turn, so that a slow minute slows all of them, and twice, of which the
+    second counts: threads of other libraries spin on for a while after their work is done."""
     times: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(rounds + 1):
+    for _ in range(rounds):
         for name, call in calls.items():
+            call()
             begin = time.perf_counter()
             call()
             times[name].append(1e3 * (time.perf_counter() - begin))
-    return {name: statistics.median(values[1:]) for name, values in times.items()}
+    return {name: statistics.median(values) for name, values in times.items()}
 
 
 def bandwidth(threads: int) -> float:

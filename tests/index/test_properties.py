@@ -141,7 +141,7 @@ class GalleryMachine(RuleBasedStateMachine):
 
 class TestGallery(GalleryMachine.TestCase):  # type: ignore[misc]
     settings = settings(
-        max_examples=20,
+        max_examples=60,
         stateful_step_count=25,
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
