@@ -1,9 +1,12 @@
 """One ONNX Runtime session: the provider that was asked for, or an error; never another one in silence."""
 
+import contextlib
+import io
 import json
 import logging
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +110,8 @@ def _open_on(
             f"{provider} was asked for, but the installed ONNX Runtime offers only {', '.join(offered)}"
         )
     precision = _precision(provider, options.precision)
+    if provider in (Provider.CUDA, Provider.TENSORRT):
+        _load_cuda()
     try:
         session = ort.InferenceSession(
             str(path),
@@ -123,6 +128,15 @@ def _open_on(
             f"{provider} was asked for, but ONNX Runtime granted only {', '.join(granted)}"
         )
     return session, provider, precision
+
+
+@cache
+def _load_cuda() -> None:
+    """CUDA's and cuDNN's libraries from their Python packages, which are not where the system's loader looks."""
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        ort.preload_dlls()
+    for line in said.getvalue().splitlines():
+        log.warning(line)
 
 
 def _precision(provider: Provider, wanted: Precision) -> str:
