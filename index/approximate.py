@@ -1,9 +1,10 @@
-"""Approximate search, for galleries in which even the memory's speed is too slow. A setting; exact is the default.
+"""Search through a second index, for galleries in which even the memory's speed is too slow. A setting.
 
-HNSW or IVF over the images that were there when it was built. What came since is scanned exactly beside it; what was
-deleted or is filtered out is passed over among its results, at once; and it is built anew, in the background, when
-much has changed. Scores always come from the stored vectors, so an answer may lack an identity but never ranks one
-wrongly. It is held in memory only: a file of it would keep deleted vectors.
+HNSW or IVF, which are approximate, or a flat index on a GPU, which is not, over the images that were there when it
+was built. What came since is scanned exactly beside it; what was deleted or is filtered out is passed over among its
+results, at once; and it is built anew, in the background, when much has changed. Scores always come from the stored
+vectors, so an answer may lack an identity but never ranks one wrongly. It is held in memory only: a file of it would
+keep deleted vectors.
 """
 
 import logging
@@ -17,6 +18,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from index.gpu import GpuFlat, require_gpu
 from index.half import decode
 from index.scan import Scanner
 from index.segment import Found, best_of
@@ -28,14 +30,14 @@ log = logging.getLogger(__name__)
 FROM_IMAGES = 10_000  # below, an exact search is as quick
 _SAMPLES, _TOP_K = 64, 10
 _FEWEST = 0.2  # share of the images that must be chosen; fewer are scanned exactly
-_MOST = 512  # results for a probe; more are found exactly
+_MOST = 512  # results for a probe; more are found exactly, and a GPU has a limit of its own
 
 
 @dataclass(frozen=True, slots=True)
 class _Base:
     """`ids` (N,) ascending: the images that the index knows by their position."""
 
-    index: Any  # faiss.Index
+    index: Any  # faiss.Index or GpuFlat
     ids: NDArray[np.int64]
     space: Space
     about: Approximation
@@ -43,6 +45,8 @@ class _Base:
 
 class ApproximateScanner(Scanner):
     def __init__(self, threads: int, method: SearchMethod) -> None:
+        if method == "gpu":
+            require_gpu()
         super().__init__(threads)
         self._method: SearchMethod = method
         self._base: _Base | None = None
@@ -81,13 +85,15 @@ class ApproximateScanner(Scanner):
         recall, seconds = self._recall(view, base), time.perf_counter() - started
         self._base = replace(base, about=Approximation(self._method, view.images, recall, seconds))
         log.info(
-            "approximate search: %s over %d images finds %.1f%% of the %d best, built in %.1f s",
+            "search: %s over %d images finds %.1f%% of the %d best, built in %.1f s",
             self._method, view.images, 100 * recall, _TOP_K, seconds,
         )  # fmt: skip
 
     def _untrained(self, view: View) -> Any:
         dimension, metric = view.space.dimension, faiss.METRIC_INNER_PRODUCT
         index: Any
+        if self._method == "gpu":
+            return GpuFlat(dimension)
         if self._method == "hnsw":
             index = faiss.index_factory(dimension, "HNSW32,SQfp16", metric)
             index.hnsw.efConstruction, index.hnsw.efSearch = 80, 128

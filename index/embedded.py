@@ -59,8 +59,8 @@ class EmbeddedGallery:
         self._keep_images = keep_images
         self._retention = retention
         self._searches = SearchCounts()
-        self._core = Core(path, bundle_id, dimension, threads)
         self._scanner = Scanner(threads) if search == "exact" else ApproximateScanner(threads, search)
+        self._core = Core(path, bundle_id, dimension, threads)
         try:
             self.expire()
             self._refresh()

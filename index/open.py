@@ -26,7 +26,8 @@ def open_gallery(
 
     `retention`: images that were enrolled longer ago are deleted, within seconds.
     `threads`: how many cores one search may use (default: all).
-    `search`: "exact", or from 10,000 images on by way of an approximate index, "hnsw" or "ivf".
+    `search`: "exact", or from 10,000 images on by way of an approximate index, "hnsw" or "ivf", or of a copy on a
+    "gpu", which must be there.
     Raises WrongBundle when it holds vectors of another bundle, GalleryUnavailable when it cannot be opened.
     """
     return EmbeddedGallery(

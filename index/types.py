@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 Vectors = NDArray[np.float32]
 Scalar = str | int | float | bool | None
-SearchMethod = Literal["exact", "hnsw", "ivf"]
+SearchMethod = Literal["exact", "hnsw", "ivf", "gpu"]
 Item = TypeVar("Item")
 
 
