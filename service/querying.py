@@ -42,6 +42,7 @@ async def query(
                 form.top_k or services.settings.top_k,
                 filters=_filters(form),
                 min_score=form.min_score,
+                rerank=form.rerank,
                 bundle_id=services.manifest.bundle_id,
                 actor=actor,
             )
@@ -53,6 +54,7 @@ async def query(
         probe=middle,
         probes=described,
         matches=[_match(services, m, rank, middle.height, decision) for rank, m in enumerate(matches, 1)],
+        order="k-reciprocal" if form.rerank else "score",
         calibration=decision,
         bundle=services.manifest.bundle_id,
         timing_ms=timing(services, watch),
@@ -117,8 +119,6 @@ def _match(services: Services, match: Match, rank: int, height: int, decision: C
 
 def _check(services: Services, form: QueryForm) -> None:
     errors = []
-    if form.rerank:
-        errors.append(FieldError(field="rerank", message="re-ranking is not available with this gallery"))
     if form.top_k and form.top_k > services.settings.max_top_k:
         errors.append(FieldError(field="top_k", message=f"at most {services.settings.max_top_k}"))
     if form.since and form.until and form.since >= form.until:
@@ -133,6 +133,8 @@ def _filters(form: QueryForm) -> Filters:
         exclude_cameras=frozenset(form.exclude_camera),
         since=form.since,
         until=form.until,
+        prefix=form.prefix,
+        metadata=form.metadata or {},
     )
 
 

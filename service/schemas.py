@@ -26,7 +26,7 @@ def _not_a_number(value: Any) -> Any:
     return value
 
 
-def _from_json_text(value: Any) -> Any:
+def from_json_text(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
@@ -35,7 +35,7 @@ def _from_json_text(value: Any) -> Any:
         raise ValueError("not JSON") from None
 
 
-def _bounded_json(value: dict[str, Any]) -> dict[str, Any]:
+def bounded_json(value: dict[str, Any]) -> dict[str, Any]:
     try:
         size = len(json.dumps(value, allow_nan=False).encode())
     except (ValueError, RecursionError):
@@ -54,8 +54,8 @@ Time = Annotated[
 Camera = Annotated[str, AfterValidator(check_identity), Field(description="the camera's name")]
 Metadata = Annotated[
     dict[str, Any],
-    BeforeValidator(_from_json_text),
-    AfterValidator(_bounded_json),
+    BeforeValidator(from_json_text),
+    AfterValidator(bounded_json),
     Field(description="a JSON object of your own"),
 ]
 

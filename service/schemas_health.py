@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from index.types import SearchMethod
 from model.bundle.manifest import Manifest
 
 
@@ -32,12 +33,21 @@ class GalleryCounts(BaseModel):
     images: int
 
 
+class SearchState(BaseModel):
+    method: SearchMethod = Field(description="as set; below 10,000 images every search is exact")
+    indexed: int | None = Field(description="images in the approximate index; null: searches are exact")
+    recall: float | None = Field(
+        description="share of the exact search's ten best images that it finds, measured when it was built"
+    )
+
+
 class ModelAnswer(BaseModel):
     bundle: str
     provider: str = Field(description="what onnxruntime granted, not what was asked")
     precision: str
     open: bool = Field(description="true: the service runs without API keys")
     gallery: GalleryCounts
+    search: SearchState
     settings: dict[str, Any] = Field(description="every setting that differs from its default")
     notes: list[str] = Field(description="what start-up decided, clamped or derived")
     manifest: Manifest

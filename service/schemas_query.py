@@ -1,13 +1,14 @@
 """What the routes that look at probes take and give."""
 
+import unicodedata
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
 from model.bundle.routing import SuperResolution
 from service.body import Form
 from service.identity import IdentityName
-from service.schemas import Camera, QualityOut, Time, _from_json_text
+from service.schemas import Camera, QualityOut, Time, bounded_json, from_json_text
 
 
 def _number_from_text(value: Any) -> Any:
@@ -18,6 +19,34 @@ Scale = Annotated[
     SuperResolution,
     BeforeValidator(_number_from_text),
     Field(description="auto routes by height; off scales plainly; a number asks for that scale"),
+]
+
+
+def _text(value: str) -> str:
+    if any(unicodedata.category(character) == "Cs" for character in value):
+        raise ValueError("half of a surrogate pair is no text")
+    return value
+
+
+def _scalars(value: dict[str, Any]) -> dict[str, Any]:
+    for name, wanted in value.items():
+        if not isinstance(wanted, str | int | float | None):
+            raise ValueError(f"{name[:64]!r}: expected text, a number, true, false or null")
+        _text(f"{name}{wanted}")
+    return value
+
+
+Prefix = Annotated[
+    str,
+    AfterValidator(_text),
+    AfterValidator(lambda text: unicodedata.normalize("NFC", text)),
+    Field(max_length=128),
+]
+MetadataFilter = Annotated[
+    dict[str, Any],
+    BeforeValidator(from_json_text),
+    AfterValidator(bounded_json),
+    AfterValidator(_scalars),
 ]
 
 
@@ -32,7 +61,13 @@ class QueryForm(ProbeForm):
     exclude_camera: list[Camera] = Field([], description="no images of these cameras; may be repeated")
     since: Time | None = Field(None, description="only images taken at this time or later (ISO 8601, UTC)")
     until: Time | None = Field(None, description="only images taken before this time")
-    rerank: bool = Field(False, description="not available with this gallery")
+    prefix: Prefix | None = Field(None, description="only identities whose name starts so")
+    metadata: MetadataFilter | None = Field(
+        None, description="only images whose metadata has these values: a JSON object of scalars"
+    )
+    rerank: bool = Field(
+        False, description="k-reciprocal order of the best candidates; `score` and `probability` stay"
+    )
     return_super_resolved: bool = Field(False, description="adds each super-resolved crop as a base64 PNG")
 
 
@@ -42,7 +77,7 @@ class EmbedForm(ProbeForm):
 
 class VerifyForm(ProbeForm):
     identity: IdentityName | None = None
-    embedding: Annotated[list[float], BeforeValidator(_from_json_text)] | None = Field(
+    embedding: Annotated[list[float], BeforeValidator(from_json_text)] | None = Field(
         None, description="a vector from /embed, as a JSON array, in place of an image"
     )
     bundle: str | None = Field(None, description="with `embedding`: the bundle id that came with it")
@@ -100,6 +135,9 @@ class QueryAnswer(BaseModel):
     probes: list[ProbeOut]
     matches: list[MatchOut]
     aggregation: Literal["best image"] = Field("best image", description="how an identity's score is made")
+    order: Literal["score", "k-reciprocal"] = Field(
+        description="k-reciprocal: re-ranked, so that scores need not descend"
+    )
     calibration: CalibrationOut
     bundle: str
     timing_ms: Timing

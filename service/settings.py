@@ -2,6 +2,7 @@
 
 import difflib
 import os
+from datetime import timedelta
 from enum import StrEnum
 from importlib.resources import files
 from ipaddress import ip_address
@@ -11,6 +12,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from index.types import SearchMethod
 from model.bundle.session import Precision, Provider
 from service.limits import BodyLimits
 
@@ -41,6 +43,13 @@ class Settings(BaseSettings):
     data_dir: Path = Field(Path("data"), description="folder of the gallery and the API keys")
     gallery: str | None = Field(None, description="gallery URI; by default sqlite:///<data_dir>/gallery.db")
     keep_images: bool = Field(True, description="store the enrolled originals, with their EXIF data")
+    retention_days: float | None = Field(
+        None, gt=0, le=36_500, description="days after which an enrolled image is deleted; by default never"
+    )
+    search: SearchMethod = Field(
+        "exact",
+        description="exact; from 10,000 images on also hnsw or ivf (approximate), or gpu (a copy on a GPU)",
+    )
 
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
@@ -128,6 +137,10 @@ class Settings(BaseSettings):
     @property
     def gallery_uri(self) -> str:
         return self.gallery or f"sqlite:///{(self.data_dir / 'gallery.db').absolute()}"
+
+    @property
+    def retention(self) -> timedelta | None:
+        return None if self.retention_days is None else timedelta(days=self.retention_days)
 
     @property
     def keys_path(self) -> Path:

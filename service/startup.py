@@ -54,6 +54,8 @@ def _open(settings: Settings) -> Services:
         bundle_id=bundle.manifest.bundle_id,
         dimension=bundle.manifest.dimension,
         keep_images=settings.keep_images,
+        retention=settings.retention,
+        search=settings.search,
     )
     try:
         services = _assemble(settings, _runtime(settings, bundle), gallery, gate)
@@ -113,6 +115,12 @@ def notes(settings: Settings, runtime: Runtime, gallery: Gallery, gate: Gate) ->
         f"gallery: {counts.identities} identities, {counts.images} images, about "
         f"{_megabytes(counts.images * (2 * manifest.dimension + _BYTES_PER_ROW))} MB in memory",
     ]
+    if settings.search != "exact":
+        found.append(
+            f"search: {settings.search} from 10,000 images on; its recall is logged and in /model once it is built"
+        )
+    if settings.retention is not None:
+        found.append(f"images are deleted {settings.retention_days:g} days after their enrolment")
     found.append(
         f"request bodies in memory: at most {_megabytes(settings.body_limits.max_bytes_together)} MB"
     )

@@ -5,7 +5,8 @@ import re
 from fastapi import APIRouter
 
 from service.dependencies import Reader, ServicesDep
-from service.schemas_health import GalleryCounts, ModelAnswer
+from service.schemas_health import GalleryCounts, ModelAnswer, SearchState
+from service.services import Services
 
 router = APIRouter(tags=["operation"])
 
@@ -24,7 +25,17 @@ async def model(services: ServicesDep, _: Reader) -> ModelAnswer:
         precision=runtime.precision,
         open=services.gate.open,
         gallery=GalleryCounts(identities=counts.identities, images=counts.images),
+        search=_search(services),
         settings=settings,
         notes=list(services.notes),
         manifest=services.manifest,
+    )
+
+
+def _search(services: Services) -> SearchState:
+    built = services.gallery.approximation
+    return SearchState(
+        method=services.settings.search,
+        indexed=built.images if built else None,
+        recall=built.recall if built else None,
     )

@@ -13,7 +13,16 @@ from tests.support.pictures import encoded, person
 
 KNOWN = {(kind.type, kind.status) for kind in Kind if kind.status < 500}
 ENROLMENT = ["images", "identity", "camera", "captured_at", "metadata", "x"]
-SEARCH = ["top_k", "min_score", "since", "until", "rerank", "exclude_camera", "return_super_resolved"]
+SEARCH = [
+    "top_k",
+    "min_score",
+    "since",
+    "until",
+    "prefix",
+    "rerank",
+    "exclude_camera",
+    "return_super_resolved",
+]
 OTHERS = ["super_resolution", "embedding", "bundle"]
 FIELDS = st.sampled_from([*ENROLMENT, *SEARCH, *OTHERS])
 TEXT = st.text(max_size=20)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from index import Enrolment
 from tests.service.conftest import Enrol
 from tests.support.live import Live
 from tests.support.pictures import encoded, low_resolution, person
@@ -85,6 +86,60 @@ def test_filters(client: httpx.Client) -> None:
 
 
 @pytest.mark.usefixtures("people")
+def test_an_identity_prefix_is_a_filter(client: httpx.Client, enrol: Enrol) -> None:
+    enrol("\u00e9lise", (3,))
+    found = ask(client, probe(3), prefix="e\u0301")["matches"]
+    assert [match["identity"] for match in found] == ["\u00e9lise"]
+    assert len(ask(client, probe(3), prefix="p")["matches"]) == 8
+    assert ask(client, probe(3), prefix="P")["matches"] == []
+
+
+def test_metadata_is_a_filter(client: httpx.Client, enrol: Enrol) -> None:
+    for number, metadata in enumerate(
+        ['{"run": 3, "night": true}', '{"run": 3, "night": false}', '{"run": "3"}']
+    ):
+        enrol(f"p{number}", (number,), metadata=metadata)
+
+    def found(metadata: object) -> list[str]:
+        coded = base64.b64encode(probe(0)).decode()
+        answer = client.post("/query", json={"images": [coded], "metadata": metadata})
+        return sorted(match["identity"] for match in answer.json()["matches"])
+
+    assert found({"run": 3}) == ["p0", "p1"] and found({"run": "3"}) == ["p2"]
+    assert found({"run": 3, "night": True}) == ["p0"] and found({"night": 1}) == []
+    assert found({"weather": None}) == []
+    form = ask(client, probe(0), metadata='{"run": 3, "night": false}', camera="")
+    assert [match["identity"] for match in form["matches"]] == ["p1"]
+
+
+def test_half_a_surrogate_pair_in_a_filter_is_refused(client: httpx.Client) -> None:
+    picture = base64.b64encode(probe(0)).decode()
+    for field in ('"prefix": "\\ud800"', '"metadata": {"a": "\\udfff"}', '"metadata": {"\\ud800": 1}'):
+        body = f'{{"images": ["{picture}"], {field}}}'
+        answer = client.post("/query", content=body, headers={"Content-Type": "application/json"})
+        assert answer.status_code == 422 and "surrogate" in answer.json()["detail"]
+
+
+def test_reranked_answers_say_so(client: httpx.Client, live: Live) -> None:
+    """Clusters of vectors, so that neighbours of neighbours change the order."""
+    rng = np.random.default_rng(3)
+    centres = rng.standard_normal((4, 16))
+    rows = (centres[rng.integers(0, 4, 40)] + 0.6 * rng.standard_normal((40, 16))).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    gallery = live.services.gallery
+    gallery.add([Enrolment(f"p{number % 20}", row, f"{number}") for number, row in enumerate(rows)])
+    plain, again = ask(client, probe(1), top_k="20"), ask(client, probe(1), top_k="20", rerank="true")
+    assert plain["order"] == "score" and again["order"] == "k-reciprocal"
+    [vector] = client.post("/embed", files={"images": probe(1)}).json()["embeddings"]
+    [expected] = gallery.search(np.array([vector["vector"]], np.float32), 20, rerank=True)
+    names = [match["identity"] for match in again["matches"]]
+    assert names == [match.identity for match in expected]
+    assert names != [match["identity"] for match in plain["matches"]] and len(names) == 20
+    scores = {match["identity"]: match["score"] for match in plain["matches"]}
+    assert all(match["score"] == scores[match["identity"]] for match in again["matches"])
+
+
+@pytest.mark.usefixtures("people")
 def test_repeated_cameras_are_all_meant(client: httpx.Client) -> None:
     answer = client.post("/query", files={"images": probe(0)}, data={"camera": ["c0", "c1"]})
     assert len(answer.json()["matches"]) == 8
@@ -142,7 +197,11 @@ def test_an_empty_gallery_answers_with_nobody(client: httpx.Client) -> None:
         ("min_score", "2"),
         ("super_resolution", "5"),
         ("since", "now"),
-        ("rerank", "true"),
+        ("rerank", "often"),
+        ("prefix", "x" * 129),
+        ("metadata", "[1]"),
+        ("metadata", '{"a": [1]}'),
+        ("metadata", '{"a": NaN}'),
         ("topk", "3"),
     ],
 )
