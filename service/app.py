@@ -17,7 +17,7 @@ from service.paths import KeepSlashes
 from service.problems import Kind
 from service.readiness import Readiness
 from service.requests import Requests
-from service.routes import embed, gallery, health, model, pages, query, verify
+from service.routes import audit, embed, gallery, health, model, pages, query, verify
 from service.settings import Settings
 from service.startup import open_services
 from service.version import version
@@ -69,7 +69,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.settings = settings
     problems.install(app)
-    for module in (gallery, query, verify, embed, health, model, pages):
+    for module in (gallery, query, verify, embed, audit, health, model, pages):
         app.include_router(module.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
     return app

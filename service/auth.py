@@ -28,6 +28,12 @@ class NoKeys(RuntimeError):
 class Caller:
     key_id: str | None  # None: the service runs open
     scope: Scope
+    name: str = ""
+
+    @property
+    def actor(self) -> str:
+        """As the audit log knows the caller. Names of keys need not be unique."""
+        return "open" if self.key_id is None else f"{self.name} ({self.key_id})"
 
 
 class Gate:
@@ -64,7 +70,7 @@ class Gate:
         if key is None:
             text = "the API key is not valid" if presented else "send an API key as X-API-Key or bearer token"
             raise Problem(Kind.UNAUTHENTICATED, text, headers={"WWW-Authenticate": "Bearer"})
-        return Caller(key.id, key.scope)
+        return Caller(key.id, key.scope, key.name)
 
 
 def require(scope: Scope) -> DependsParam:

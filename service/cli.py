@@ -1,11 +1,11 @@
-"""The command line: `dgrl serve`, `keys`, `enrol`, `query`, `demo`, `doctor`, `settings`, `version`."""
+"""The command line, `dgrl`: the service itself, and what talks to it or works on its data."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from service import cli_client, cli_keys
+from service import cli_audit, cli_client, cli_keys
 from service.demo.__main__ import demo
 from service.version import version
 
@@ -15,6 +15,7 @@ app = typer.Typer(
 app.add_typer(cli_keys.app, name="keys", help="Who may use the service.")
 app.command("enrol")(cli_client.enrol)
 app.command("query")(cli_client.query)
+app.command("audit")(cli_audit.audit)
 app.command("demo")(demo)
 
 

@@ -12,27 +12,24 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from service.cli_common import DEFAULT_URL, Complaints, Key, Url
 from service.client import Client, ServiceError
 from service.schemas_query import QueryAnswer
 
-Url = Annotated[str, typer.Option(envvar="DGRL_URL", help="where the service listens")]
-Key = Annotated[str | None, typer.Option(envvar="DGRL_KEY", help="an API key")]
-
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
 _AT_A_TIME = 16
-_DEFAULT_URL = "http://127.0.0.1:8000"
 
 
 def enrol(
     folder: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="holds a folder per identity")],
     camera: Annotated[str | None, typer.Option(help="the camera of all these images")] = None,
-    url: Url = _DEFAULT_URL,
+    url: Url = DEFAULT_URL,
     key: Key = None,
 ) -> None:
     """Enrol a folder: FOLDER/IDENTITY/*.jpg. What the gallery already holds is not sent again."""
     outcomes: Counter[str] = Counter()
     fields = {"camera": camera} if camera else {}
-    with _complaints(), Client(url, key) as client:
+    with Complaints(), Client(url, key) as client:
         people = sorted(path for path in folder.iterdir() if path.is_dir())
         for person in track(people, "Enrolling", console=Console(stderr=True)):
             known = _known(client, person.name)
@@ -48,11 +45,11 @@ def enrol(
 def query(
     images: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="crops of one person")],
     top_k: Annotated[int, typer.Option(help="identities to print")] = 10,
-    url: Url = _DEFAULT_URL,
+    url: Url = DEFAULT_URL,
     key: Key = None,
 ) -> None:
     """Ask who is on one or several small crops of one person."""
-    with _complaints(), Client(url, key) as client:
+    with Complaints(), Client(url, key) as client:
         _print(client.query(images, top_k=top_k))
 
 
@@ -98,15 +95,3 @@ def _print(answer: QueryAnswer) -> None:
     console.print(table)
     if answer.calibration.note:
         console.print(answer.calibration.note)
-
-
-class _complaints:
-    """One sentence and exit code 2 for what the service or the network refuses."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if isinstance(error, ServiceError | httpx.HTTPError):
-            typer.echo(f"dgrl: {error}", err=True)
-            raise typer.Exit(2) from error

@@ -5,11 +5,10 @@ from typing import Annotated
 
 import typer
 
+from service.cli_common import Complaints, DataDir
 from service.keys import KeysError, KeyStore, Scope
 
 app = typer.Typer(no_args_is_help=True)
-
-DataDir = Annotated[Path | None, typer.Option(help="as given to `dgrl serve` (DGRL_DATA_DIR)")]
 
 
 @app.command()
@@ -21,14 +20,14 @@ def create(
     data_dir: DataDir = None,
 ) -> None:
     """Make a key and print it, once."""
-    with _Complaints():
+    with Complaints():
         typer.echo(_store(data_dir).create(name, scope))
 
 
 @app.command("list")
 def list_keys(data_dir: DataDir = None) -> None:
     """Print id, scope, date and name of every key."""
-    with _Complaints():
+    with Complaints():
         for key in _store(data_dir).list():
             typer.echo(f"{key.id}  {key.scope:<5}  {key.created:%Y-%m-%d}  {key.name}")
 
@@ -39,7 +38,7 @@ def revoke(
     data_dir: DataDir = None,
 ) -> None:
     """Make a key invalid, for good."""
-    with _Complaints():
+    with Complaints():
         if not _store(data_dir).revoke(key_id):
             raise KeysError(f"there is no key {key_id!r}")
 
@@ -48,15 +47,3 @@ def _store(data_dir: Path | None) -> KeyStore:
     from service.settings import load_settings
 
     return KeyStore(load_settings(data_dir=data_dir).keys_path)
-
-
-class _Complaints:
-    """One sentence and exit code 2 for what a person can put right."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if isinstance(error, ValueError):  # KeysError, SettingsError
-            typer.echo(f"dgrl: {error}", err=True)
-            raise typer.Exit(2) from error

@@ -1,19 +1,21 @@
 """A small client: the HTTP interface with every page of a listing, and retries when the service is busy."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
 
-from service.schemas import Enrolled, Identities, IdentityImages, IdentityOut, ImageOut, Renamed
+from service.schemas import Enrolled, Identities, IdentityImages, IdentityOut, ImageOut, Paged, Renamed
+from service.schemas_audit import AuditEntry, AuditPage
 from service.schemas_query import EmbedAnswer, QueryAnswer, VerifyAnswer
 
 Source = Path | bytes
+P = TypeVar("P", bound=Paged)
 _BUSY = frozenset({429, 503})
 
 
@@ -61,23 +63,18 @@ class Client:
 
     def identities(self, prefix: str = "") -> Iterator[IdentityOut]:
         """All of them, page by page."""
-        cursor: dict[str, str] = {}
-        while True:
-            page = Identities.model_validate_json(self._get("/gallery", {"prefix": prefix, **cursor}))
+        for page in self._pages(Identities, "/gallery", {"prefix": prefix}):
             yield from page.identities
-            if page.next_cursor is None:
-                return
-            cursor = {"cursor": page.next_cursor}
 
     def images(self, identity: str) -> Iterator[ImageOut]:
         """All of them, page by page."""
-        cursor: dict[str, str] = {}
-        while True:
-            page = IdentityImages.model_validate_json(self._get(_address(identity), cursor))
+        for page in self._pages(IdentityImages, _address(identity)):
             yield from page.images
-            if page.next_cursor is None:
-                return
-            cursor = {"cursor": page.next_cursor}
+
+    def audit(self) -> Iterator[AuditEntry]:
+        """The whole audit log, page by page, from the oldest line to the newest."""
+        for page in self._pages(AuditPage, "/audit", {"limit": "1000"}):
+            yield from page.lines
 
     def picture(self, identity: str, image_id: str) -> bytes:
         return self._get(f"{_address(identity)}/images/{quote(image_id, safe='')}", {})
@@ -92,6 +89,15 @@ class Client:
 
     def model(self) -> dict[str, Any]:
         return dict(httpx.Response(200, content=self._get("/model", {})).json())
+
+    def _pages(self, kind: type[P], path: str, params: Mapping[str, str] | None = None) -> Iterator[P]:
+        asked = dict(params or {})
+        while True:
+            page = kind.model_validate_json(self._get(path, asked))
+            yield page
+            if page.next_cursor is None:
+                return
+            asked["cursor"] = page.next_cursor
 
     def _get(self, path: str, params: dict[str, str]) -> bytes:
         return self._send("GET", path, params=params)

@@ -15,9 +15,7 @@ from service.schemas import EnrolForm, Enrolled, EnrolledImage, ImageRefusal, Qu
 from service.services import Services
 
 
-async def enrol(
-    services: Services, form: EnrolForm, uploads: Sequence[Upload], actor: str | None
-) -> Enrolled:
+async def enrol(services: Services, form: EnrolForm, uploads: Sequence[Upload], actor: str) -> Enrolled:
     deadline = Deadline.of(services.settings.deadline_s)
     with services.admission.admit(len(uploads)):
         decoded = await services.pipeline.decode_gallery(uploads)
@@ -38,7 +36,7 @@ def _store(
     form: EnrolForm,
     taken: Sequence[tuple[Upload, Crop]],
     vectors: Sequence[Vector],
-    actor: str | None,
+    actor: str,
 ) -> list[Added]:
     items = [_enrolment(services, form, u, c, v) for (u, c), v in zip(taken, vectors, strict=True)]
     return services.gallery.add(items, bundle_id=services.manifest.bundle_id, actor=actor)

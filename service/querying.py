@@ -28,7 +28,7 @@ from service.timing import STAGES, Stopwatch
 
 
 async def query(
-    services: Services, form: QueryForm, uploads: Sequence[Upload], watch: Stopwatch, actor: str | None
+    services: Services, form: QueryForm, uploads: Sequence[Upload], watch: Stopwatch, actor: str
 ) -> QueryAnswer:
     _check(services, form)
     deadline = Deadline.of(services.settings.deadline_s)

@@ -108,15 +108,18 @@ class Enrolled(BaseModel):
     images: list[EnrolledImage]
 
 
+class Paged(BaseModel):
+    next_cursor: str | None = Field(description="for the next page; null on the last")
+
+
 class IdentityOut(BaseModel):
     identity: str
     images: int
     cameras: list[str]
 
 
-class Identities(BaseModel):
+class Identities(Paged):
     identities: list[IdentityOut]
-    next_cursor: str | None
 
 
 class ImageOut(BaseModel):
@@ -132,10 +135,9 @@ class ImageOut(BaseModel):
     media_type: str | None = Field(description="null: the picture itself is not kept")
 
 
-class IdentityImages(BaseModel):
+class IdentityImages(Paged):
     identity: str
     images: list[ImageOut]
-    next_cursor: str | None
 
 
 class RenameForm(Form):

@@ -18,7 +18,7 @@ _UNIT_TOLERANCE = 1e-2
 
 
 async def verify(
-    services: Services, form: VerifyForm, uploads: Sequence[Upload], watch: Stopwatch, actor: str | None
+    services: Services, form: VerifyForm, uploads: Sequence[Upload], watch: Stopwatch, actor: str
 ) -> VerifyAnswer:
     _check(form, len(uploads))
     given = None if form.embedding is None else _vector(services, form)
@@ -60,7 +60,7 @@ def _answer(
     )
 
 
-def _search(services: Services, vector: Vector, identity: str, actor: str | None) -> Match:
+def _search(services: Services, vector: Vector, identity: str, actor: str) -> Match:
     services.gallery.images(identity, limit=1)  # UnknownIdentity where there is none
     filters = Filters(identities=frozenset({identity}))
     [matches] = services.gallery.search(

@@ -43,7 +43,7 @@ async def enrol_images(request: Request, services: ServicesDep, caller: Enroller
     """Enrols images of one person, one crop each. A file that the identity already has is a `duplicate`."""
     count = ImageCount(1, services.settings.max_images)
     form, uploads = await read_form(request, EnrolForm, count)
-    return await enrol(services, form, uploads, caller.key_id)
+    return await enrol(services, form, uploads, caller.actor)
 
 
 @router.get("/gallery", responses=responses(Kind.INVALID_FIELDS))
@@ -91,13 +91,13 @@ async def list_images(
 async def rename(identity: IdentityDep, request: Request, services: ServicesDep, caller: Admin) -> Renamed:
     """Renames; where the new name exists the two become one."""
     form, _ = await read_form(request, RenameForm, _NO_IMAGES)
-    moved = await services.in_store(services.gallery.rename, identity, form.identity, actor=caller.key_id)
+    moved = await services.in_store(services.gallery.rename, identity, form.identity, actor=caller.actor)
     return Renamed(identity=form.identity, images=moved)
 
 
 @router.delete("/gallery/{identity}", status_code=204, responses=responses(Kind.UNKNOWN_IDENTITY))
 async def remove_identity(identity: IdentityDep, services: ServicesDep, caller: Admin) -> None:
-    if not await services.in_store(services.gallery.remove_identity, identity, actor=caller.key_id):
+    if not await services.in_store(services.gallery.remove_identity, identity, actor=caller.actor):
         raise Problem(Kind.UNKNOWN_IDENTITY, f"no identity {identity!r}")
 
 
@@ -123,5 +123,5 @@ async def stored_image(identity: IdentityDep, image_id: str, services: ServicesD
     responses=responses(Kind.UNKNOWN_IDENTITY, Kind.UNKNOWN_IMAGE),
 )
 async def remove_image(identity: IdentityDep, image_id: str, services: ServicesDep, caller: Admin) -> None:
-    if not await services.in_store(services.gallery.remove_image, identity, image_id, actor=caller.key_id):
+    if not await services.in_store(services.gallery.remove_image, identity, image_id, actor=caller.actor):
         raise Problem(Kind.UNKNOWN_IMAGE, f"no image {image_id!r} of {identity!r}")

@@ -28,4 +28,4 @@ async def query_gallery(
 ) -> QueryAnswer:
     """Ranks the identities for low-resolution crops of one person; several crops are fused as a tracklet."""
     form, uploads = await read_form(request, QueryForm, ImageCount(1, services.settings.max_images))
-    return await query(services, form, uploads, watch, caller.key_id)
+    return await query(services, form, uploads, watch, caller.actor)

@@ -24,4 +24,4 @@ async def verify_pair(
 ) -> VerifyAnswer:
     """Compares two images, an image and an identity, or a vector and an identity."""
     form, uploads = await read_form(request, VerifyForm, _IMAGES)
-    return await verify(services, form, uploads, watch, caller.key_id)
+    return await verify(services, form, uploads, watch, caller.actor)

@@ -16,6 +16,7 @@ PUBLIC = {"/livez", "/readyz"}
 NEEDED = {
     ("post", "/gallery"): Scope.ENROL,
     ("patch", "/gallery/{identity}"): Scope.ADMIN,
+    ("get", "/audit"): Scope.ADMIN,
     ("delete", "/gallery/{identity}"): Scope.ADMIN,
     ("delete", "/gallery/{identity}/images/{image_id}"): Scope.ADMIN,
 }

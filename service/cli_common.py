@@ -1,0 +1,28 @@
+"""What the commands share: where the service is, where its data is, and one sentence for what goes wrong."""
+
+from pathlib import Path
+from typing import Annotated
+
+import httpx
+import typer
+
+from index.errors import GalleryError
+from service.client import ServiceError
+
+Url = Annotated[str, typer.Option(envvar="DGRL_URL", help="where the service listens")]
+Key = Annotated[str | None, typer.Option(envvar="DGRL_KEY", help="an API key")]
+DataDir = Annotated[Path | None, typer.Option(help="as given to `dgrl serve` (DGRL_DATA_DIR)")]
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+
+
+class Complaints:
+    """One sentence and exit code 2 for what a person can put right. KeysError and SettingsError are ValueErrors."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, ServiceError | httpx.HTTPError | GalleryError | ValueError):
+            typer.echo(f"dgrl: {error}", err=True)
+            raise typer.Exit(2) from error
