@@ -26,6 +26,7 @@ from training.progress import Progress
 from training.sampler import PKSampler
 from training.schedule import rate
 from training.seeds import torch_generator
+from training.step_clock import StepClock, data_share
 
 log = logging.getLogger("training")
 
@@ -41,11 +42,19 @@ class Pairs:
     labels: list[int]
 
 
-def train_dgrl(recipe: DGRLRecipe, network: DGRL, pairs: Pairs, folder: Path, device: torch.device) -> Path:
+def train_dgrl(
+    recipe: DGRLRecipe,
+    network: DGRL,
+    pairs: Pairs,
+    folder: Path,
+    device: torch.device,
+    clock: StepClock | None = None,
+) -> Path:
     """Train `network` in place, or go on from `folder`'s checkpoint; the path of the final weights.
 
     Raises TrainingFailed, and CheckpointError where `folder` holds another recipe's run.
     """
+    clock = clock or StepClock(device)
     sampler = PKSampler(
         pairs.labels,
         identities_per_batch=recipe.identities_per_batch,
@@ -63,18 +72,24 @@ def train_dgrl(recipe: DGRLRecipe, network: DGRL, pairs: Pairs, folder: Path, de
     saved = time.monotonic()
     with Progress(folder, steps=steps, first=first, every=recipe.log_steps) as progress:
         for step in range(first, steps):
+            clock.begin()
             now = rate(recipe.optimiser, step, steps, sampler.steps_per_epoch)
             set_rate(optimiser, now)
             hr, sr, labels = _batch(recipe, pairs, sampler.batch(step), step, normalise, device)
+            clock.lap("data")
             with autocast(device, recipe.precision):
                 output: DGRLOutput = forward(hr, sr)
             losses = total_loss(output, labels, recipe.losses)
+            clock.lap("forward")
             optimiser.zero_grad()
             losses.total.backward()  # type: ignore[no-untyped-call]
+            clock.lap("backward")
             optimiser.step()
+            clock.lap("optimiser")
             progress.count(2 * len(labels))
             if progress.due(step):
-                progress.report(step, _figures(losses, output, labels, step) | {"rate": now})
+                figures = _figures(losses, output, labels, step)
+                progress.report(step, figures | {"rate": now, "data share": data_share(clock.read())})
             if time.monotonic() - saved > 60 * recipe.checkpoint_minutes:
                 save_state(state, network, optimiser, Progressed(step + 1, described))
                 saved = time.monotonic()
