@@ -9,6 +9,7 @@ from service.settings import PREFIX, Settings
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 SHIPPED = ROOT / "model" / "bundles" / "market1501"
+_FIGURES = {"Rank-1": "rank1", "Rank-5": "rank5", "Rank-10": "rank10", "mAP": "map", "mINP": "minp"}
 
 
 def settings_table() -> str:
@@ -21,16 +22,16 @@ def settings_table() -> str:
 
 
 def results_table() -> str:
-    """What the shipped bundle's manifest says that it scores."""
+    """What the shipped bundle's manifest says that it scores: a table for each protocol and scorer."""
     text = (SHIPPED / MANIFEST_NAME).read_text(encoding="utf-8")
     results = Manifest.model_validate_json(text).evaluation
     if not results:
         return "The manifest holds no results."
-    rows = [
-        "| protocol | scorer | variant | probes | | Rank-1 | Rank-5 | Rank-10 | mAP | mINP |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    return "\n".join([*rows, *map(_result, results)])
+    kinds = dict.fromkeys((r.protocol, r.scorer) for r in results)
+    return "\n\n".join(
+        _table(name, scorer, [r for r in results if (r.protocol, r.scorer) == (name, scorer)])
+        for name, scorer in kinds
+    )
 
 
 TABLES: dict[str, Callable[[], str]] = {"settings": settings_table, "results": results_table}
@@ -40,9 +41,19 @@ def table_in_readme(name: str) -> str:
     return _around(README.read_text(encoding="utf-8"), name)[1].strip()
 
 
-def _result(r: EvaluationResult) -> str:
-    figures = " | ".join(f"{value:.1f}" for value in (r.rank1, r.rank5, r.rank10, r.map, r.minp))
-    return f"| {r.protocol} | {r.scorer} | {r.variant} | {r.subset} | {r.probes} | {figures} |"
+def _table(protocol: str, scorer: str, results: list[EvaluationResult]) -> str:
+    """One row a variant; how Rank-1 depends on the down-sampling factor stands in columns of its own."""
+    whole = [r for r in results if r.subset == "all"]
+    subsets = list(dict.fromkeys(r.subset for r in results if r.subset != "all"))
+    rank1 = {(r.variant, r.subset): f"{r.rank1:.1f}" for r in results}
+    columns = ["variant", *_FIGURES, *(f"Rank-1, {subset}" for subset in subsets)]
+    rows = [
+        [r.variant, *(f"{getattr(r, name):.1f}" for name in _FIGURES.values())]
+        + [rank1.get((r.variant, subset), "") for subset in subsets]
+        for r in whole
+    ]
+    lines = [f"| {' | '.join(cells)} |" for cells in [columns, ["---"] * len(columns), *rows]]
+    return "\n".join([f"{protocol}, scorer `{scorer}`, {whole[0].probes:,} probes:", "", *lines])
 
 
 def _shown(default: object) -> str:
