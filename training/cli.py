@@ -15,15 +15,25 @@ from model.rcan import RCAN
 from model.weights import load_rcan
 from training.ablation import ABLATIONS, Bench, Resolver, ablated, comparison, run_ablation
 from training.config import ConfigError, DGRLRecipe, RCANRecipe, load_recipe
-from training.data.manifest import build_manifest, read_manifest, verify_manifest, write_manifest
-from training.data.sources import Source, load_dataset
+from training.data.opened import open_manifest, root_of
+from training.data.sources import Source
+from training.data.unseen import check_not_trained_on
 from training.device import choose_device
 from training.evaluation.average import average
 from training.evaluation.command import calibrate, evaluate
 from training.evaluation.errors import clear_errors
-from training.experiment import Data, describe_rcan, run_dgrl, run_rcan
+from training.experiment import (
+    Data,
+    check_enlargement,
+    describe_rcan,
+    run_dgrl,
+    run_rcan,
+    with_identities,
+)
 from training.export.command import export
 from training.failure import TrainingFailed
+from training.options import Counts, Kind, ManifestFile, Protocol, Seed, Split
+from training.options import Data as Root
 from training.start import from_checkpoint, from_imagenet
 from training.super_resolution_quality import Quality
 from training.super_resolve import Enlargement
@@ -35,8 +45,6 @@ app.command()(calibrate)
 app.command()(average)
 app.command()(export)
 
-Root = Annotated[Path, typer.Argument(help="the dataset's folder in its official layout")]
-Kind = Annotated[Source, typer.Option("--dataset", help="which dataset lies there")]
 Recipe = Annotated[Path | None, typer.Option(help="TOML laid over the paper's recipe")]
 Out = Annotated[Path, typer.Option(help="the run's folder; a run that was cut off goes on")]
 Cache = Annotated[Path, typer.Option(help="decoded and super-resolved images are kept here")]
@@ -44,8 +52,6 @@ ImageNet = Annotated[
     Path | None, typer.Option(help="ResNet-50 weights (.safetensors); default: torchvision's")
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
-Seed = Annotated[int, typer.Option(help="of the down-sampling factors")]
-Counts = Annotated[bool, typer.Option(help="insist on the official number of images")]
 
 
 @app.command()
@@ -53,15 +59,18 @@ def rcan(
     root: Root,
     recipe: Recipe = None,
     out: Out = Path("runs/rcan"),
-    dataset: Kind = Source.MARKET1501,
+    dataset: Kind = None,
+    protocol: Protocol = "",
+    split: Split = None,
     seed: Seed = 0,
+    manifest: ManifestFile = None,
     cache: Cache = Path("runs/cache"),
     device: Device = "auto",
     strict_counts: Counts = True,
 ) -> None:
     """Train the super-resolver on the training identities."""
     with _said():
-        data = _data(root, dataset, seed, cache, strict_counts)
+        data = _data(root, manifest, dataset, protocol, split, seed, strict_counts, cache)
         quality = run_rcan(load_recipe(RCANRecipe(), recipe), data, out, choose_device(device))
         Console().print(describe_rcan(load_rcan(out / WEIGHTS_NAME)), _table(quality))
 
@@ -77,19 +86,23 @@ def dgrl(
     ] = None,
     recipe: Recipe = None,
     out: Out = Path("runs/dgrl"),
-    dataset: Kind = Source.MARKET1501,
+    dataset: Kind = None,
+    protocol: Protocol = "",
+    split: Split = None,
     seed: Seed = 0,
+    manifest: ManifestFile = None,
     cache: Cache = Path("runs/cache"),
     device: Device = "auto",
     strict_counts: Counts = True,
 ) -> None:
     """Train DGRL on pairs of HR images and their super-resolved twins."""
     with _said():
-        if (rcan is None) != bilinear:
-            raise ConfigError("give either --rcan WEIGHTS or --bilinear")
-        chosen, used = choose_device(device), load_recipe(DGRLRecipe(), recipe)
-        data = _data(root, dataset, seed, cache, strict_counts)
-        enlarge: Enlargement = "bilinear" if rcan is None else load_rcan(rcan)
+        chosen, given = choose_device(device), load_recipe(DGRLRecipe(), recipe)
+        data = _data(root, manifest, dataset, protocol, split, seed, strict_counts, cache)
+        check_enlargement(data.manifest, rcan, bilinear)
+        check_not_trained_on([path for path in (rcan, start_from) if path], data.manifest)
+        enlarge: Enlargement | None = load_rcan(rcan) if rcan else "bilinear" if bilinear else None
+        used = with_identities(given, data.manifest)
         if start_from is None:
             start = from_imagenet(used.model, used.seed, imagenet)
         else:
@@ -109,8 +122,11 @@ def ablate(
     imagenet: ImageNet = None,
     recipe: Recipe = None,
     out: Out = Path("runs/ablations"),
-    dataset: Kind = Source.MARKET1501,
+    dataset: Kind = None,
+    protocol: Protocol = "",
+    split: Split = None,
     seed: Seed = 0,
+    manifest: ManifestFile = None,
     cache: Cache = Path("runs/cache"),
     device: Device = "auto",
     strict_counts: Counts = True,
@@ -123,8 +139,11 @@ def ablate(
         wanted = rows or [name for name, row in ABLATIONS.items() if row.resolver in ("bilinear", *resolvers)]
         if unknown := sorted(set(wanted) - set(ABLATIONS)):
             raise ConfigError(f"unknown rows: {', '.join(unknown)}; known are {', '.join(ABLATIONS)}")
-        base = load_recipe(DGRLRecipe(), recipe)
-        data = _data(root, dataset, seed, cache, strict_counts)
+        given = load_recipe(DGRLRecipe(), recipe)
+        data = _data(root, manifest, dataset, protocol, split, seed, strict_counts, cache)
+        check_enlargement(data.manifest, rcan, bilinear=False)
+        check_not_trained_on([path for path in (rcan, light_rcan) if path], data.manifest)
+        base = with_identities(given, data.manifest)
         bench = Bench(base, data, resolvers, out, choose_device(device))
         results = {}
         for name in wanted:
@@ -136,17 +155,20 @@ def ablate(
             Console().print(comparison(results, scored_by))
 
 
-def _data(root: Path, source: Source, seed: int, cache: Path, strict: bool) -> Data:
-    """The manifest is drawn once and kept beside the caches; later runs verify the files against it."""
-    path = cache / f"{source.value}-{source.protocol}-seed{seed}.manifest"
-    if path.is_file():
-        manifest = read_manifest(path)
-        verify_manifest(manifest, root)
-        return Data(root, manifest, cache)
-    manifest = build_manifest(load_dataset(source, root, strict_counts=strict), source.protocol, seed)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_manifest(manifest, path)
-    return Data(root, manifest, cache)
+def _data(
+    root: Path,
+    file: Path | None,
+    source: Source | None,
+    protocol: str,
+    split: int | None,
+    seed: int,
+    strict: bool,
+    cache: Path,
+) -> Data:
+    manifest = open_manifest(
+        root, file=file, source=source, protocol=protocol, split=split, seed=seed, strict_counts=strict
+    )
+    return Data(root_of(root), manifest, cache)
 
 
 def _table(quality: dict[int, Quality]) -> Table:

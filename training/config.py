@@ -13,6 +13,7 @@ from model.config import ModelConfig, RCANConfig
 
 RecipeT = TypeVar("RecipeT")
 Precision = Literal["float32", "bfloat16"]
+FROM_DATA = 0  # model.identities: as many as the training set has
 
 
 class ConfigError(ValueError):
@@ -68,7 +69,7 @@ class DGRLRecipe:
         128,
         64,
     )  # height, width of what RCAN leads to: the LR buckets are its fractions
-    model: ModelConfig = field(default_factory=ModelConfig)
+    model: ModelConfig = field(default_factory=lambda: ModelConfig(identities=FROM_DATA))
     losses: LossConfig = field(default_factory=LossConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)

@@ -1,6 +1,7 @@
 """From a dataset's manifest to a finished run: caches, networks, training, and the record of how it was made."""
 
 import dataclasses
+import json
 import logging
 import platform
 from collections.abc import Sequence
@@ -11,8 +12,10 @@ import torch
 
 from model.bundle.manifest import TrainingRecord, sha256_of
 from model.rcan import RCAN
-from training.config import ConfigError, DGRLRecipe, RCANRecipe
-from training.data.manifest import Entry, Manifest
+from training.config import FROM_DATA, ConfigError, DGRLRecipe, RCANRecipe
+from training.data.manifest import RUN_MANIFEST, Entry, Manifest, read_manifest, write_manifest
+from training.data.records import DatasetError
+from training.native_pairs import native_pairs
 from training.packed import high_resolution
 from training.start import Start
 from training.super_resolution_quality import Quality
@@ -23,6 +26,7 @@ from training.train_rcan import RCANData, train_rcan
 log = logging.getLogger("training")
 
 RECORD_NAME = "record.json"
+QUALITY_NAME = "quality.json"
 TERMS = "Trained on images of people released for research: weights for research use only."
 _HELD_OUT = 512  # images of test identities that RCAN's PSNR is measured on
 
@@ -37,45 +41,82 @@ class Data:
 
 
 def run_rcan(recipe: RCANRecipe, data: Data, folder: Path, device: torch.device) -> dict[int, Quality]:
-    """Train RCAN on the training identities; quality per scale on images of test identities."""
+    """Train RCAN on the training identities; quality per scale on images of test identities, also as a file."""
+    if data.manifest.has_native_pairs:
+        raise ConfigError(
+            f"{data.manifest.name}: its low-resolution images are real and none is super-resolved: "
+            "there is no RCAN to train; go on with `dgrl-train dgrl`"
+        )
+    _start(folder, data.manifest)
     size = (recipe.height, recipe.width)
-    probes = data.manifest.of("probe")
-    held_out = probes[:: max(1, len(probes) // _HELD_OUT)]
+    sharp = data.manifest.of("gallery" if data.manifest.protocol == "native" else "probe")
+    held_out = sharp[:: max(1, len(sharp) // _HELD_OUT)]
     images = RCANData(
         train=high_resolution(data.root, data.manifest, data.manifest.of("train"), size, data.cache),
         held_out=high_resolution(data.root, data.manifest, held_out, size, data.cache),
     )
-    return train_rcan(recipe, images, folder, device)
+    quality = train_rcan(recipe, images, folder, device)
+    found = {f"x{scale}": dataclasses.asdict(figures) for scale, figures in quality.items()}
+    named = {"data": _described(data.manifest), "recipe": recipe.name, "images": len(held_out), **found}
+    (folder / QUALITY_NAME).write_text(json.dumps(named, indent=2) + "\n", encoding="utf-8")
+    return quality
+
+
+def with_identities(recipe: DGRLRecipe, manifest: Manifest) -> DGRLRecipe:
+    """The recipe with as many identities as the training set has, unless it names a number. ConfigError if wrong."""
+    found = len({entry.identity for entry in manifest.of("train")})
+    if recipe.model.identities == FROM_DATA:
+        log.info("%s has %d training identities: the classifiers have as many", manifest.name, found)
+        return dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, identities=found))
+    if recipe.model.identities != found:
+        raise ConfigError(
+            f"{manifest.name} has {found} training identities, the recipe's model.identities is "
+            f"{recipe.model.identities}; leave it out to take the number from the data"
+        )
+    return recipe
 
 
 def run_dgrl(
     recipe: DGRLRecipe,
     data: Data,
     start: Start,
-    enlarge: Enlargement,
+    enlarge: Enlargement | None,
     rcan_weights: Path | None,
     folder: Path,
     device: torch.device,
 ) -> Path:
-    """Train DGRL on HR/SR pairs; the weights' path. A record for the exporter is written beside them."""
-    entries = data.manifest.of("train")
-    pairs = make_pairs(recipe, data, entries, enlarge, device)
-    if len(set(pairs.labels)) != recipe.model.identities:
-        raise ConfigError(
-            f"{data.manifest.name} has {len(set(pairs.labels))} training identities, "
-            f"the recipe's model.identities is {recipe.model.identities}"
-        )
+    """Train DGRL on HR/SR pairs; the weights' path. A record for the exporter is written beside them.
+
+    `recipe` has the data's identities. `enlarge` is None for a set with native pairs, and only there.
+    """
+    _start(folder, data.manifest)
+    pairs = make_pairs(recipe, data, enlarge, device)
     weights = train_dgrl(recipe, start.network, pairs, folder, device)
     record = make_record(recipe, data.manifest, start, rcan_weights, device)
     (folder / RECORD_NAME).write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return weights
 
 
-def make_pairs(
-    recipe: DGRLRecipe, data: Data, entries: Sequence[Entry], enlarge: Enlargement, device: torch.device
-) -> Pairs:
-    """Decoded HR crops and their SR twins, from the caches where they are there."""
+def check_enlargement(manifest: Manifest, rcan: Path | None, bilinear: bool) -> None:
+    """Raises ConfigError unless it is clear what makes the SR twins."""
+    if not manifest.has_native_pairs:
+        if (rcan is None) != bilinear:
+            raise ConfigError("give either --rcan WEIGHTS or --bilinear")
+    elif rcan is not None or bilinear:
+        raise ConfigError(
+            f"{manifest.name}: its low-resolution images are real and go into the network as they are: "
+            "leave out --rcan and --bilinear"
+        )
+
+
+def make_pairs(recipe: DGRLRecipe, data: Data, enlarge: Enlargement | None, device: torch.device) -> Pairs:
+    """Decoded HR crops and their SR twins, or a native set's two sides, from the caches where they are there."""
     size = (recipe.model.height, recipe.model.width)
+    if enlarge is None:
+        near, far = native_pairs(data.manifest)
+        hr, sr = (high_resolution(data.root, data.manifest, e, size, data.cache) for e in (near, far))
+        return Pairs(hr, sr, _labels(near))
+    entries = data.manifest.of("train")
     hr = high_resolution(data.root, data.manifest, entries, size, data.cache)
     sr = super_resolved(
         data.root,
@@ -87,8 +128,7 @@ def make_pairs(
         cache=data.cache,
         device=device,
     )
-    numbers = {identity: n for n, identity in enumerate(sorted({entry.identity for entry in entries}))}
-    return Pairs(hr, sr, [numbers[entry.identity] for entry in entries])
+    return Pairs(hr, sr, _labels(entries))
 
 
 def make_record(
@@ -97,7 +137,7 @@ def make_record(
     """What the bundle's manifest says of the training."""
     entries = manifest.of("train")
     return TrainingRecord(
-        data=f"{manifest.name}, seed {manifest.seed}, manifest {manifest.digest[:16]}",
+        data=_described(manifest),
         terms=TERMS,
         recipe=recipe.name,
         started_from=start.source,
@@ -115,7 +155,7 @@ def make_record(
             "components": _switches(
                 dataclasses.asdict(recipe.model), ("restormer", "non_local", "galn", "side_branches")
             ),
-            "rcan": sha256_of(rcan_weights)[:16] if rcan_weights else "none: bilinear enlargement",
+            "rcan": _made_by(manifest, rcan_weights),
         },
     )
 
@@ -124,6 +164,36 @@ def describe_rcan(network: RCAN) -> str:
     """One line on a super-resolver."""
     count = sum(p.numel() for p in network.parameters())
     return f"RCAN for x{', x'.join(map(str, network.config.scales))}: {count:,} parameters"
+
+
+def _start(folder: Path, manifest: Manifest) -> None:
+    """The run's folder names its manifest, for evaluation to use. Raises DatasetError where it can't."""
+    if not manifest.of("train"):
+        raise DatasetError(f"{manifest.name}: the manifest has no training images")
+    path = folder / RUN_MANIFEST
+    if path.is_file() and read_manifest(path).digest != manifest.digest:
+        raise DatasetError(
+            f"{path}: this run was started on other images ({_described(read_manifest(path))}); "
+            "go on with those (--manifest), or choose another folder"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_manifest(manifest, path)
+
+
+def _described(manifest: Manifest) -> str:
+    return f"{manifest.name}, seed {manifest.seed}, manifest {manifest.digest[:16]}"
+
+
+def _labels(entries: Sequence[Entry]) -> list[int]:
+    numbers = {identity: n for n, identity in enumerate(sorted({entry.identity for entry in entries}))}
+    return [numbers[entry.identity] for entry in entries]
+
+
+def _made_by(manifest: Manifest, rcan_weights: Path | None) -> str:
+    """What made the SR twins."""
+    if manifest.has_native_pairs:
+        return "none: native low-resolution images"
+    return sha256_of(rcan_weights)[:16] if rcan_weights else "none: bilinear enlargement"
 
 
 def _switches(values: dict[str, object], names: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.lookalike import save
+from tests.training.lookalike import make_caviar, make_cuhk03_p1, make_viper, save
 from training.data import caviar as caviar_module
 from training.data import viper as viper_module
 from training.data.caviar import SEEN_ONCE, load_caviar
@@ -17,37 +17,6 @@ from training.data.sources import Source, load_dataset
 from training.data.viper import load_viper
 
 SMALL = {"height": 16, "width": 8}
-
-
-def make_cuhk03_p1(root: Path) -> Path:
-    for folder, people in (("train", 3), ("val", 2)):
-        for identity in range(people):
-            for image in (0, 4, 5, 9):
-                save(root / f"labeled/{folder}/{identity:04d}_{image:02d}.jpg", identity, image // 5, **SMALL)
-    return root
-
-
-def make_viper(root: Path, people: int = 6) -> Path:
-    for identity in range(people):
-        save(root / f"cam_a/{identity:03d}_45.bmp", identity, 1, **SMALL)
-        save(root / f"cam_b/{identity:03d}_90.bmp", identity, 2, **SMALL)
-    (root / "cam_a/Thumbs.db").write_bytes(b"x")
-    return root
-
-
-def make_caviar(root: Path) -> Path:
-    for identity in (1, 2, 3, 4, 6, 7):
-        images = range(1, 11) if identity in SEEN_ONCE else range(1, 21)
-        for image in images:
-            far = image > 10
-            save(
-                root / f"{identity:04d}_{image:03d}.jpg",
-                identity,
-                1 + far,
-                height=8 + 16 * (not far),
-                width=8,
-            )
-    return root
 
 
 def test_cuhk03_p1_keeps_the_people_of_both_folders_apart(tmp_path: Path) -> None:

@@ -170,7 +170,7 @@ def test_one_s_own_images_calibrate(bundle: Path, tmp_path: Path) -> None:
         (["evaluate", "MARKET"], "nothing to evaluate"),
         (["evaluate", "MARKET", "--bundle", "BUNDLE"], "12,936"),
         (["evaluate", "MARKET", "--bundle", "MARKET", "--no-strict-counts"], "no bundle in"),
-        (["evaluate", "MARKET", "--checkpoint", "x.safetensors"], "needs --rcan"),
+        (["evaluate", "MARKET", "--checkpoint", "x.safetensors", "--no-strict-counts"], "needs --rcan"),
         (["evaluate", "MARKET", "--bundle", "BUNDLE", "--flip", "--into-bundle"], "those without --flip"),
         (
             ["evaluate", "MARKET", "--bundle", "BUNDLE", "--protocol", "c9", "--no-strict-counts"],

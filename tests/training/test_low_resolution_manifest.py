@@ -74,7 +74,10 @@ def test_c1_makes_camera_one_the_probes_and_the_others_the_gallery(dataset: Data
 def test_native_probes_stay_as_they_are(dataset: Dataset) -> None:
     manifest = build_manifest(dataset, "native", 0)
     assert manifest.name == "Toy native"
-    assert {entry.r for entry in manifest.entries} == {1}
+    assert {entry.r for entry in (*manifest.of("probe"), *manifest.of("gallery"))} == {1}
+    assert {entry.r for entry in manifest.of("train")} <= {2, 3, 4} and not manifest.has_native_pairs
+    paired = build_manifest(replace(dataset, low_camera=2), "native", 0)
+    assert {entry.r for entry in paired.entries} == {1} and paired.has_native_pairs
 
 
 def test_digest_names_the_content(dataset: Dataset) -> None:

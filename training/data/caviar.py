@@ -59,4 +59,5 @@ def load_caviar(root: Path, *, split: int = 0, strict_counts: bool = True) -> Da
         if {record.camera for record in records if record.identity == identity} != {NEAR, FAR}:
             raise DatasetError(f"{root}: person {identity:04d} lacks the images of one camera")
     test = random_half((record.identity for record in records), split)
-    return Dataset(f"CAVIAR (split {split})", root, split_by_identity(records, test, probe_camera=FAR))
+    split_records = split_by_identity(records, test, probe_camera=FAR)
+    return Dataset(f"CAVIAR (split {split})", root, split_records, low_camera=FAR)

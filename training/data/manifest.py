@@ -16,6 +16,7 @@ from typing import Any
 from training.data.records import DISTRACTOR, Dataset, DatasetError, Record, Split
 
 FORMAT = 1
+RUN_MANIFEST = "manifest.jsonl"  # what a training run worked on, in the run's folder
 NATIVE = 1  # the factor of an image that is left as it is
 FACTORS = (2, 3, 4)
 
@@ -48,6 +49,11 @@ class Manifest:
         lines = [json.dumps(_header(self), sort_keys=True), *map(_line, self.entries)]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
+    @cached_property
+    def has_native_pairs(self) -> bool:
+        """Whether one camera's training images are low by nature, and none was made low (CAVIAR)."""
+        return bool(self.of("train")) and all(entry.r == NATIVE for entry in self.of("train"))
+
     def of(self, split: Split) -> tuple[Entry, ...]:
         return tuple(entry for entry in self.entries if entry.split == split)
 
@@ -60,19 +66,22 @@ def factor(seed: int, relative_path: str, factors: Sequence[int] = FACTORS) -> i
 def build_manifest(dataset: Dataset, protocol: str, seed: int) -> Manifest:
     """Draw the factors and hash every file.
 
-    Training images and probes are made low and the gallery is not; in the protocol `native` nothing is.
+    Training images and probes are made low and the gallery is not. In the protocol `native` the probes are
+    not either, nor are the training images of a set that has a camera of low resolution.
     """
     if protocol not in PROTOCOLS:
         raise DatasetError(f"unknown protocol {protocol!r}; known are {', '.join(PROTOCOLS)}")
     records = sorted(PROTOCOLS[protocol](dataset), key=lambda record: (record.path, record.split))
     hashes = _hashes(dataset.root, [record.path for record in records])
-    native = protocol == "native"
+    left = {"gallery"} | ({"probe"} if protocol == "native" else set())
+    if protocol == "native" and dataset.low_camera is not None:
+        left.add("train")
     entries = (
         Entry(
             file=record.path,
             identity=record.identity,
             camera=record.camera,
-            r=NATIVE if native or record.split == "gallery" else factor(seed, record.path),
+            r=NATIVE if record.split in left else factor(seed, record.path),
             split=record.split,
             sha256=sha256,
         )

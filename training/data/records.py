@@ -28,6 +28,7 @@ class Dataset:
     name: str  # "Market-1501"
     root: Path
     records: tuple[Record, ...]
+    low_camera: int | None = None  # a camera whose images are natively low: nothing is made low to train on
 
     @cached_property
     def train(self) -> tuple[Record, ...]:

@@ -27,6 +27,21 @@ class Source(StrEnum):
         """The protocol where none is asked for: CAVIAR and one's own images are as low as they come."""
         return "native" if self in (Source.CAVIAR, Source.OWN) else "all"
 
+    @classmethod
+    def of(cls, dataset: str) -> "Source":
+        """Which one a manifest's data set is; a name that no loader gives is somebody's own set."""
+        return next((kind for start, kind in _NAMES.items() if dataset.startswith(start)), cls.OWN)
+
+
+_NAMES = {
+    "Market-1501": Source.MARKET1501,
+    "CUHK03 (labeled": Source.CUHK03,
+    "CUHK03 (detected": Source.CUHK03_DETECTED,
+    "CUHK03-P1": Source.CUHK03_P1,
+    "VIPeR (": Source.VIPER,
+    "CAVIAR (": Source.CAVIAR,
+}
+
 
 def load_dataset(source: Source, root: Path, *, split: int = 0, strict_counts: bool = True) -> Dataset:
     """`split` counts the official or random splits of the sets that have several."""

@@ -11,8 +11,9 @@ from rich.console import Console
 
 from model.bundle.manifest import MANIFEST_NAME
 from model.bundle.session import Precision, Provider
-from training.data.manifest import Manifest, build_manifest, read_manifest, verify_manifest, write_manifest
-from training.data.sources import Source, load_dataset
+from training.data.opened import open_manifest, root_of
+from training.data.sources import Source
+from training.data.unseen import check_not_trained_on
 from training.evaluation.calibrated import Calibrated, calibrated
 from training.evaluation.calibration import RATES
 from training.evaluation.charts import cmc_curves, reliability_curve, score_histograms
@@ -29,15 +30,8 @@ from training.evaluation.sheets import write_sheet
 from training.evaluation.subjects import Subject, baseline_subject, bundle_subject, checkpoint_subject
 from training.evaluation.tables import print_calibration, print_report
 from training.export.manifest_file import update_manifest
+from training.options import Counts, Data, Kind, ManifestFile, Protocol, Seed, Split
 
-Data = Annotated[Path, typer.Argument(help="the dataset's folder; for `own` also a CSV")]
-Kind = Annotated[Source, typer.Option("--dataset", help="which dataset lies there")]
-Protocol = Annotated[str, typer.Option(help="all, c1 or native; empty: the dataset's usual one")]
-Split = Annotated[int, typer.Option(help="split number, for datasets with several")]
-Seed = Annotated[int, typer.Option(help="of the down-sampling factors")]
-ManifestFile = Annotated[
-    Path | None, typer.Option("--manifest", help="use this manifest; it is written where it does not exist")
-]
 BundleFolder = Annotated[Path | None, typer.Option(help="an exported bundle")]
 Checkpoint = Annotated[Path | None, typer.Option(help="DGRL weights (.safetensors), with --rcan")]
 Rcan = Annotated[list[Path] | None, typer.Option(help="RCAN weights for a checkpoint; may be repeated")]
@@ -46,7 +40,6 @@ ProviderOption = Annotated[Provider, typer.Option(help="what runs a bundle")]
 PrecisionOption = Annotated[Precision, typer.Option(help="auto is the fastest that the provider has")]
 Device = Annotated[str, typer.Option(help="what runs checkpoint and baseline: auto, cpu, cuda")]
 Threads = Annotated[int, typer.Option(help="to decode images")]
-Counts = Annotated[bool, typer.Option(help="insist on the official number of images")]
 Html = Annotated[Path | None, typer.Option(help="write a self-contained page")]
 Into = Annotated[bool, typer.Option(help="put the results into the bundle's manifest")]
 
@@ -59,9 +52,9 @@ def evaluate(
     baseline: Annotated[
         Path | None, typer.Option(help="ImageNet ResNet-50 weights, as a further row")
     ] = None,
-    dataset: Kind = Source.MARKET1501,
+    dataset: Kind = None,
     protocol: Protocol = "",
-    split: Split = 0,
+    split: Split = None,
     seed: Seed = 0,
     manifest: ManifestFile = None,
     scorers: Annotated[list[ScorerName] | None, typer.Option("--scorer", help="may be repeated")] = None,
@@ -96,13 +89,23 @@ def evaluate(
             raise typer.BadParameter(
                 "a bundle's results and calibration are those without --flip and --rerank"
             )
-        wanted = variants or _usual_variants(dataset)
+        used = open_manifest(
+            data,
+            file=manifest,
+            source=dataset,
+            protocol=protocol,
+            split=split,
+            seed=seed,
+            strict_counts=strict_counts,
+        )
+        kind = Source.of(used.dataset)
+        wanted = variants or _usual_variants(kind)
         if checkpoint is not None and not rcan and Variant.SUPER_RESOLVED in wanted:
             raise typer.BadParameter("a checkpoint needs --rcan, or --variant bilinear")
-        used = _manifest(manifest, dataset, data, protocol, split, seed, strict_counts)
+        check_not_trained_on([*([checkpoint] if checkpoint else []), *(rcan or [])], used)
         if calibration:
             wanted = list(dict.fromkeys([Variant.SUPER_RESOLVED, *wanted, Variant.SHARP]))
-        by = [scorer(name, repeats=repeats, seed=seed) for name in scorers or [_usual_scorer(dataset)]]
+        by = [scorer(name, repeats=repeats, seed=seed) for name in scorers or _usual_scorers(kind)]
         subjects: list[tuple[Subject, list[Variant]]] = []
         if bundle is not None:
             subjects.append((bundle_subject(bundle, provider, precision), wanted))
@@ -116,7 +119,7 @@ def evaluate(
             encoder = Flipped(subject.encoder) if flip else subject.encoder
             done = run_evaluation(
                 used,
-                _root(data),
+                root_of(data),
                 encoder,
                 ways,
                 by,
@@ -130,7 +133,7 @@ def evaluate(
         measured = [subject.measured for subject, _ in subjects]
         report = make_report(used, measured, runs, _command(), found.buckets if found else ())
         print_report(report, console)
-        _write(report, runs, found, json, html, sheet, _root(data))
+        _write(report, runs, found, json, html, sheet, root_of(data))
         if into_bundle and bundle is not None:
             update_manifest(bundle, evaluation=report.results, calibration=found.buckets if found else None)
             console.print(f"written into {bundle / MANIFEST_NAME}", highlight=False)
@@ -139,9 +142,9 @@ def evaluate(
 def calibrate(
     data: Data,
     bundle: Annotated[Path, typer.Option(help="an exported bundle")],
-    dataset: Kind = Source.MARKET1501,
+    dataset: Kind = None,
     protocol: Protocol = "",
-    split: Split = 0,
+    split: Split = None,
     seed: Seed = 0,
     manifest: ManifestFile = None,
     far: Rates = None,
@@ -155,12 +158,21 @@ def calibrate(
     """Score to probability, and thresholds at false-accept rates, per probe height."""
     with clear_errors():
         console = Console()
-        used = _manifest(manifest, dataset, data, protocol, split, seed, strict_counts)
+        used = open_manifest(
+            data,
+            file=manifest,
+            source=dataset,
+            protocol=protocol,
+            split=split,
+            seed=seed,
+            strict_counts=strict_counts,
+        )
+        kind = Source.of(used.dataset)
         subject = bundle_subject(bundle, provider, precision)
-        by: list[Scorer] = [scorer(_usual_scorer(dataset))]
+        by: list[Scorer] = [scorer(_usual_scorers(kind)[0])]
         runs = run_evaluation(
             used,
-            _root(data),
+            root_of(data),
             subject.encoder,
             [Variant.SUPER_RESOLVED, Variant.SHARP],
             by,
@@ -170,25 +182,10 @@ def calibrate(
         found = calibrated(used, subject.encoder, runs, far or RATES)
         print_calibration(found.buckets, console)
         report = make_report(used, [subject.measured], runs, _command(), found.buckets)
-        _write(report, runs, found, None, html, None, _root(data))
+        _write(report, runs, found, None, html, None, root_of(data))
         if into_bundle:
             update_manifest(bundle, calibration=found.buckets)
             console.print(f"written into {bundle / MANIFEST_NAME}", highlight=False)
-
-
-def _manifest(
-    path: Path | None, source: Source, data: Path, protocol: str, split: int, seed: int, strict: bool
-) -> Manifest:
-    if path is not None and path.exists():
-        manifest = read_manifest(path)
-        verify_manifest(manifest, _root(data))
-        return manifest
-    dataset = load_dataset(source, data, split=split, strict_counts=strict)
-    manifest = build_manifest(dataset, protocol or source.protocol, seed)
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_manifest(manifest, path)
-    return manifest
 
 
 def _usual_variants(source: Source) -> list[Variant]:
@@ -196,10 +193,13 @@ def _usual_variants(source: Source) -> list[Variant]:
     return [Variant.BILINEAR] if source is Source.CAVIAR else [Variant.SUPER_RESOLVED, Variant.BILINEAR]
 
 
-def _usual_scorer(source: Source) -> ScorerName:
+def _usual_scorers(source: Source) -> list[ScorerName]:
     """What the field reports on it."""
-    ranked = source in (Source.MARKET1501, Source.OWN)
-    return ScorerName.MARKET1501 if ranked else ScorerName.SINGLE_SHOT
+    if source in (Source.MARKET1501, Source.OWN):
+        return [ScorerName.MARKET1501]
+    if source is Source.CAVIAR:
+        return [ScorerName.SINGLE_SHOT, ScorerName.MARKET1501]
+    return [ScorerName.SINGLE_SHOT]
 
 
 def _write(
@@ -223,10 +223,6 @@ def _write(
         )
     if sheet is not None:
         write_sheet(sheet, root, runs[0])
-
-
-def _root(data: Path) -> Path:
-    return data.parent if data.is_file() else data
 
 
 def _command() -> str:
