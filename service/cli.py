@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from service import cli_audit, cli_client, cli_keys
+from service import cli_audit, cli_backup, cli_client, cli_keys
 from service.demo.__main__ import demo
 from service.version import version
 
@@ -16,6 +16,8 @@ app.add_typer(cli_keys.app, name="keys", help="Who may use the service.")
 app.command("enrol")(cli_client.enrol)
 app.command("query")(cli_client.query)
 app.command("audit")(cli_audit.audit)
+app.command("backup")(cli_backup.backup)
+app.command("restore")(cli_backup.restore)
 app.command("demo")(demo)
 
 

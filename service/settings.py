@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 from datetime import timedelta
 from enum import StrEnum
 from importlib.resources import files
@@ -20,6 +21,7 @@ PREFIX = "DGRL_"
 CLIENT_VARIABLES = frozenset({"DGRL_URL", "DGRL_KEY"})  # read by the client commands, not by the server
 
 MIB = 1024 * 1024
+_PASSWORD = re.compile(r"(?<=://)[^/@]*@")
 _BODIES = 32  # of the largest size may be in memory together
 
 
@@ -151,13 +153,16 @@ class Settings(BaseSettings):
         return BodyLimits(self.max_body_bytes, _BODIES * self.max_body_bytes, self.body_timeout_s)
 
     def overrides(self) -> dict[str, Any]:
-        """The settings that differ from their defaults, as JSON values."""
+        """The settings that differ from their defaults, as JSON values to show: without a password."""
         default = type(self).model_construct()
-        return {
+        changed = {
             name: value
             for name, value in self.model_dump(mode="json").items()
             if getattr(self, name) != getattr(default, name)
         }
+        if "gallery" in changed:
+            changed["gallery"] = _PASSWORD.sub("***@", changed["gallery"])
+        return changed
 
 
 def is_loopback(host: str) -> bool:

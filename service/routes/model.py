@@ -1,7 +1,5 @@
 """What runs here: the bundle, what it was granted, and every setting that is not the default."""
 
-import re
-
 from fastapi import APIRouter
 
 from service.dependencies import Reader, ServicesDep
@@ -10,14 +8,10 @@ from service.services import Services
 
 router = APIRouter(tags=["operation"])
 
-_PASSWORD = re.compile(r"(?<=://)[^/@]*@")
-
 
 @router.get("/model")
 async def model(services: ServicesDep, _: Reader) -> ModelAnswer:
-    runtime, settings = services.inference.runtime, services.settings.overrides()
-    if settings.get("gallery"):
-        settings["gallery"] = _PASSWORD.sub("***@", settings["gallery"])
+    runtime = services.inference.runtime
     counts = await services.in_store(services.gallery.count)
     return ModelAnswer(
         bundle=services.manifest.bundle_id,
@@ -26,7 +20,7 @@ async def model(services: ServicesDep, _: Reader) -> ModelAnswer:
         open=services.gate.open,
         gallery=GalleryCounts(identities=counts.identities, images=counts.images),
         search=_search(services),
-        settings=settings,
+        settings=services.settings.overrides(),
         notes=list(services.notes),
         manifest=services.manifest,
     )

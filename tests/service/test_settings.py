@@ -21,6 +21,11 @@ def test_the_environment_is_read_and_options_win(monkeypatch: pytest.MonkeyPatch
     assert found.overrides() == {"port": 9000, "max_batch": 4}
 
 
+def test_a_password_is_not_shown() -> None:
+    shown = load_settings(gallery="milvus://me:secret@host:19530/people").overrides()
+    assert shown == {"gallery": "milvus://***@host:19530/people"}
+
+
 def test_a_misspelt_variable_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DGRL_MAX_BODY_BYTE", "1")
     with pytest.raises(
