@@ -71,7 +71,8 @@ class TrainingRecord(_Record):
 class EvaluationResult(_Record):
     """Figures in percent on one protocol. `subset` is `all` or `r=2`, `r=3`, `r=4`."""
 
-    protocol: str  # data set and manifest, e.g. "MLR-Market-1501 all"
+    protocol: str  # e.g. "MLR-Market-1501 all"
+    manifest: str | None = None  # the first 16 digits of its digest
     scorer: str  # "market1501" or "single_shot(repeats=10, seed=0)"
     variant: str  # what ran: "bundle", "bilinear instead of RCAN", "ImageNet ResNet-50"
     subset: str

@@ -204,5 +204,6 @@ def test_from_images_to_a_scored_report(
         for subset in ("all", *case.subsets)
     ]
     whole = report.lines[0].result
+    assert (whole.protocol, whole.manifest) == (case.manifest, manifest.digest[:16])
     assert whole.probes + report.lines[0].without_match == case.probes
     assert 0 < whole.map <= 100 and whole.rank1 <= whole.rank5 <= whole.rank10 <= 100

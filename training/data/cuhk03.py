@@ -33,7 +33,7 @@ def load_cuhk03(
     folder = root / boxes
     if not folder.is_dir():
         extract_cuhk03(root / MAT, folder, boxes)
-    testsets: list[list[int]] = json.loads((folder / SPLITS).read_text(encoding="utf-8"))
+    testsets = _read_testsets(folder / SPLITS)
     if not 0 <= split < len(testsets):
         raise DatasetError(f"{root / MAT}: has the splits 0 to {len(testsets) - 1}, not {split}")
     test = set(testsets[split])
@@ -63,6 +63,16 @@ def extract_cuhk03(mat: Path, folder: Path, boxes: Boxes) -> None:
         raise DatasetError(f"{mat}: damaged, or not CUHK03's file ({error})") from error
     (partial / SPLITS).write_text(json.dumps(testsets), encoding="utf-8")
     partial.rename(folder)
+
+
+def _read_testsets(path: Path) -> list[list[int]]:
+    try:
+        testsets: list[list[int]] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DatasetError(
+            f"{path}: cannot be read ({error}); delete {path.parent} to extract it again"
+        ) from error
+    return testsets
 
 
 def _records(folder: Path, test: set[int]) -> Iterator[Record]:

@@ -29,7 +29,10 @@ class _Row:
 def load_own(source: Path) -> Dataset:
     """`source` is a CSV file or a folder. A set of one's own has no official counts."""
     is_table = source.is_file()
-    rows = list(_from_csv(source) if is_table else _from_folders(source))
+    try:
+        rows = list(_from_csv(source) if is_table else _from_folders(source))
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{source}: not UTF-8 text ({error})") from error
     if not rows:
         raise DatasetError(f"{source}: names no image")
     root = source.parent if is_table else source

@@ -13,7 +13,7 @@ from rich.console import Console
 from model.bundle.manifest import EvaluationResult
 from training.data.records import DatasetError
 from training.evaluation.errors import clear_errors
-from training.evaluation.report import Deviation, Line, Report
+from training.evaluation.report import Deviation, Line, Protocol, Report
 from training.evaluation.tables import FIGURES, print_report
 
 _NAMES = [name for name, _ in FIGURES]
@@ -61,7 +61,7 @@ def average_reports(reports: Sequence[Report], names: Sequence[str]) -> Report:
         update={
             "protocol": protocol,
             "measured": tuple(measured for report in reports for measured in report.measured),
-            "lines": tuple(_mean(line, protocol.name) for line in lines),
+            "lines": tuple(_mean(line, protocol) for line in lines),
             "timings": (),
             "calibration": (),
         }
@@ -76,15 +76,14 @@ def _common_name(reports: Sequence[Report]) -> str:
     return _SPLIT.sub(said, reports[0].protocol.name)
 
 
-def _mean(lines: Sequence[Line], protocol: str) -> Line:
+def _mean(lines: Sequence[Line], protocol: Protocol) -> Line:
     values = np.array([[getattr(line.result, name) for name in _NAMES] for line in lines])
     mean = dict(zip(_NAMES, values.mean(axis=0).tolist(), strict=True))
     spread = dict(zip(_NAMES, values.std(axis=0, ddof=1).tolist(), strict=True))
     probes = sum(line.result.probes for line in lines)
+    said = {"protocol": protocol.name, "manifest": protocol.digest[:16], "probes": probes}
     return Line(
-        result=EvaluationResult.model_validate(
-            {**lines[0].result.model_dump(), **mean, "protocol": protocol, "probes": probes}
-        ),
+        result=EvaluationResult.model_validate({**lines[0].result.model_dump(), **mean, **said}),
         deviation=Deviation.model_validate(spread),
         without_match=sum(line.without_match for line in lines),
     )

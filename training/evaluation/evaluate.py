@@ -94,7 +94,7 @@ def evaluate(
         if scorers:
             scores = _scores(embedded, ground, reranking)
             shown = label if reranking is None else f"{label}, re-ranked"
-            ranked = tuple(rank(manifest.name, shown, embedded, ground, by, scores) for by in scorers)
+            ranked = tuple(rank(manifest, shown, embedded, ground, by, scores) for by in scorers)
         runs.append(Run(variant, label, embedded, ground, ranked, seconds))
     return runs
 
@@ -106,7 +106,7 @@ def _scores(probes: Embedded, gallery: Embedded, reranking: Reranking | None) ->
 
 
 def rank(
-    protocol: str, label: str, probes: Embedded, gallery: Embedded, by: Scorer, scores: ScoreRows
+    manifest: Manifest, label: str, probes: Embedded, gallery: Embedded, by: Scorer, scores: ScoreRows
 ) -> Ranked:
     """Figures overall, and per r (or per native height where no probe was made low)."""
     outcome = by(scores, probes.labels, gallery.labels)
@@ -114,11 +114,18 @@ def rank(
     for subset, members in {"all": np.ones(len(probes.heights), bool), **subsets(probes)}.items():
         if not (outcome.first_match[:, members].any()):
             if subset == "all":
-                raise DatasetError(f"{protocol}: no probe has a match by another camera in the gallery")
+                raise DatasetError(f"{manifest.name}: no probe has a match by another camera in the gallery")
             continue
         summary = summarise(outcome, members)
         figures = {name: value for name, value in vars(summary.mean).items() if name != "without_match"}
-        result = EvaluationResult(protocol=protocol, scorer=by.name, variant=label, subset=subset, **figures)
+        result = EvaluationResult(
+            protocol=manifest.name,
+            manifest=manifest.digest[:16],
+            scorer=by.name,
+            variant=label,
+            subset=subset,
+            **figures,
+        )
         rows.append(Row(result, summary.mean.without_match, summary.deviation))
     return Ranked(label, by.name, outcome, tuple(rows))
 
