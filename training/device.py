@@ -40,6 +40,11 @@ def channels_last(module: ModuleT) -> ModuleT:
     return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
+def to_device(x: Tensor, device: torch.device) -> Tensor:
+    """A copy to a GPU that the host does not wait for (from page-locked memory); elsewhere `x` itself."""
+    return x.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else x.to(device)
+
+
 def pixels_to_tensor(images: Pixels, device: torch.device) -> Tensor:
     """uint8 (N, H, W, 3) to float 0..255 (N, 3, H, W), channels last."""
     return torch.from_numpy(images).to(device, non_blocking=True).permute(0, 3, 1, 2).float()

@@ -17,10 +17,11 @@ from training.data.manifest import RUN_MANIFEST, Entry, Manifest, read_manifest,
 from training.data.records import DatasetError
 from training.native_pairs import native_pairs
 from training.packed import high_resolution
+from training.pair_store import Pairs
 from training.start import Start
 from training.super_resolution_quality import Quality
 from training.super_resolve import Enlargement, super_resolved
-from training.train_dgrl import Pairs, train_dgrl
+from training.train_dgrl import train_dgrl
 from training.train_rcan import RCANData, train_rcan
 
 log = logging.getLogger("training")

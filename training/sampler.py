@@ -27,6 +27,10 @@ class PKSampler:
         self._images = [np.flatnonzero(labels == identity) for identity in np.unique(labels)]
         if len(self._images) < 2:
             raise ValueError("training needs at least two identities")
+        if identities_per_batch < 2:
+            raise ValueError(
+                "a batch needs at least two identities: each image needs another person to differ from"
+            )
         self._p = min(identities_per_batch, len(self._images))
         self._k, self._seed = per_identity, seed
         self.steps_per_epoch = max(1, len(labels) // (identities_per_batch * per_identity))

@@ -31,10 +31,11 @@ from training.data.manifest import Manifest, build_manifest
 from training.data.market1501 import load_market1501
 from training.device import choose_device
 from training.packed import high_resolution
+from training.pair_store import Pairs
 from training.sampler import PKSampler
 from training.step_clock import StepClock
 from training.super_resolve import super_resolved
-from training.train_dgrl import Pairs, train_dgrl
+from training.train_dgrl import train_dgrl
 
 PARTS = ("data", "forward", "backward", "optimiser")
 WARM_UP = 2  # steps that are not counted: compilation, first allocations

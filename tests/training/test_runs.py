@@ -24,7 +24,8 @@ from training.config import DGRLRecipe, OptimiserConfig, as_json
 from training.failure import TrainingFailed
 from training.group_use import group_use
 from training.optimiser import make_optimiser
-from training.train_dgrl import Pairs, train_dgrl
+from training.pair_store import Pairs
+from training.train_dgrl import train_dgrl
 
 IDENTITIES = 6
 RECIPE = DGRLRecipe(
