@@ -1,107 +1,126 @@
-"""`kill -9` while clients enrol: after a restart every acknowledged image is listed, stored and found."""
+"""`kill -9` of the service while clients change and search the gallery, while it starts, and while it ends.
+
+After each restart: no acknowledged image is lost, no deleted one is listed, found or downloadable, each image's own
+picture finds its current person, and what was not answered has happened as a whole or not at all.
+"""
 
 import random
-import threading
+import sqlite3
 import time
-from dataclasses import dataclass, field
-from hashlib import sha256
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from copy import deepcopy
 from pathlib import Path
 from urllib.parse import quote
 
-import httpx
 import pytest
 
-from tests.support.pictures import encoded, person
-from tests.support.process import ServerProcess, started
+from tests.crash.people import Change, Client
+from tests.crash.service import TARGET, forked
+from tests.crash.traffic import change, connected, work_until_killed
+from tests.crash.verification import verify
+from tests.support.process import ServerProcess
+from tests.support.zygote import Zygote, zygote
 
 CLIENTS = 4
 
 
-@dataclass
-class Ledger:
-    """What the service has acknowledged: identity, image id and the hash of the file; and what it has not."""
-
-    acknowledged: dict[tuple[str, str], str] = field(default_factory=dict)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    serial: int = 0
-
-    def next_serial(self) -> int:
-        with self.lock:
-            self.serial += 1
-            return self.serial
-
-    def note(self, answer: httpx.Response, pictures: list[bytes]) -> None:
-        assert answer.status_code == 201, answer.text
-        body = answer.json()
-        with self.lock:
-            for image, picture in zip(body["images"], pictures, strict=True):
-                assert image["status"] == "enrolled"
-                self.acknowledged[body["identity"], image["image_id"]] = sha256(picture).hexdigest()
+@pytest.fixture(scope="module")
+def servers() -> Iterator[Zygote]:
+    with zygote(TARGET) as process:
+        yield process
 
 
-def enrol_until_killed(url: str, ledger: Ledger) -> None:
-    with httpx.Client(base_url=url, timeout=30) as client:
-        while True:
-            serial = ledger.next_serial()
-            pictures = [encoded(person(serial, variant=n)) for n in range(1 + serial % 3)]
-            try:
-                answer = client.post(
-                    "/gallery",
-                    files=[("images", (f"{n}.png", p)) for n, p in enumerate(pictures)],
-                    data={"identity": f"p{serial % 40}"},
-                )
-            except httpx.TransportError:
-                return  # killed: nothing was acknowledged
-            ledger.note(answer, pictures)
+def kill_at_work(process: ServerProcess, clients: list[Client], seed: int, moments: random.Random) -> None:
+    """In one of ten rounds it is asked to end first, and killed while it writes its snapshot, or soon after."""
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        working = [pool.submit(work_until_killed, process.url, client, seed) for client in clients]
+        time.sleep(moments.uniform(0.0, 0.6))
+        if moments.random() < 0.1:
+            process.terminate()
+            time.sleep(moments.uniform(0.0, 0.1))
+        process.kill()
+    for done in working:
+        done.result()
 
 
-def kill_during_enrolment(process: ServerProcess, ledger: Ledger, seconds: float) -> None:
-    before = len(ledger.acknowledged)
-    clients = [
-        threading.Thread(target=enrol_until_killed, args=(process.url, ledger)) for _ in range(CLIENTS)
-    ]
-    for client in clients:
-        client.start()
-    while len(ledger.acknowledged) == before:
-        time.sleep(0.005)
-    time.sleep(seconds)
-    process.kill()
-    for client in clients:
-        client.join()
+def faults(clients: list[Client]) -> list[str]:
+    return [fault for client in clients for fault in client.faults]
 
 
-def check(url: str, ledger: Ledger, seed: int) -> None:
-    with httpx.Client(base_url=url, timeout=30) as client:
-        found = {}
-        for identity in {identity for identity, _ in ledger.acknowledged}:
-            page = client.get(f"/gallery/{quote(identity)}", params={"limit": 1000}).json()
-            assert page["next_cursor"] is None
-            found |= {(identity, image["image_id"]): image["sha256"] for image in page["images"]}
-        lost = ledger.acknowledged.items() - found.items()
-        assert not lost, f"{len(lost)} of {len(ledger.acknowledged)} acknowledged images are lost"
-        sample = random.Random(seed).sample(sorted(ledger.acknowledged), min(10, len(ledger.acknowledged)))
-        for identity, image_id in sample:
-            picture = client.get(f"/gallery/{quote(identity)}/images/{image_id}").content
-            assert sha256(picture).hexdigest() == ledger.acknowledged[identity, image_id]
-            best = client.post("/query", files={"images": picture}, data={"top_k": 1}).json()["matches"][0]
-            assert best["identity"] == identity and best["score"] > 0.999
+def summary(rounds: int, starts: int, clients: list[Client]) -> str:
+    done = sum((client.done for client in clients), Counter[str]())
+    changes = sum(done[kind] for kind in ("enrol", "delete identity", "delete image", "rename", "merge"))
+    wrong = Counter(fault.partition(":")[0] for fault in faults(clients))
+    return (
+        f"{rounds} kills at work, {starts} at the start; {changes} acknowledged changes:"
+        f" {done['enrol']} enrolments of {done['images enrolled']} images, {done['rename']} renamed,"
+        f" {done['merge']} merged, {done['delete identity']} identities and {done['delete image']} images deleted;"
+        f" {done['query']} queries; of the changes in the balance {done['in the balance: there']} had happened,"
+        f" {done['in the balance: not there']} had not; lost {wrong['lost']}, returned {wrong['returned']},"
+        f" wrong identities {wrong['wrong identity']}, by halves {wrong['by halves']}"
+    )
 
 
-def rounds(bundle: Path, data_dir: Path, count: int) -> None:
-    ledger, moments = Ledger(), random.Random(2026)
-    for number in range(count):
-        with started(bundle, data_dir) as process:
-            check(process.url, ledger, seed=number)
-            kill_during_enrolment(process, ledger, moments.uniform(0, 0.5))
-    with started(bundle, data_dir) as process:
-        check(process.url, ledger, seed=count)
-    print(f"{count} kills, {len(ledger.acknowledged)} acknowledged images, none lost")
+@pytest.mark.parametrize("rounds", [4, pytest.param(200, marks=pytest.mark.long)])
+def test_kills(servers: Zygote, tiny_bundle: Path, tmp_path: Path, rounds: int) -> None:
+    clients, moments, starts = [Client(number) for number in range(CLIENTS)], random.Random(2026), 0
+    for seed in range(rounds + 1):
+        if seed % 4 == 1:
+            starts += 1
+            with forked(servers, tiny_bundle, tmp_path, wait=False):
+                time.sleep(moments.uniform(0.0, 0.15))
+        with forked(servers, tiny_bundle, tmp_path) as process:
+            verify(process.url, clients, seed)
+            if seed < rounds and not faults(clients):
+                kill_at_work(process, clients, seed, moments)
+    print(summary(rounds, starts, clients))
+    assert not faults(clients), "\n".join(faults(clients))
+    assert sum(client.done["enrol"] for client in clients) >= rounds
 
 
-def test_three_kills(tiny_bundle: Path, tmp_path: Path) -> None:
-    rounds(tiny_bundle, tmp_path, 3)
+def test_the_verification_notices(servers: Zygote, tiny_bundle: Path, tmp_path: Path) -> None:
+    """What is lost, came back, is another's, or happened by halves."""
+    truth = Client(0)
+    anna, bert, carl = (f"{truth.prefix}{name}" for name in ("anna", "bert", "carl"))
+    with forked(servers, tiny_bundle, tmp_path) as process, connected(process.url) as http:
 
+        def found(client: Client) -> str:
+            verify(process.url, [client], seed=0)
+            return "; ".join(client.faults)
 
-@pytest.mark.long
-def test_twenty_kills(tiny_bundle: Path, tmp_path: Path) -> None:
-    rounds(tiny_bundle, tmp_path, 20)
+        for identity in (anna, bert):
+            change(http, truth, Change("enrol", identity, (truth.new_picture(), truth.new_picture())))
+        assert found(deepcopy(truth)) == ""
+        [one, _], [other, _] = (sorted(truth.state[identity]) for identity in (anna, bert))
+
+        believes = deepcopy(truth)  # in an enrolment and a deletion that never happened
+        believes.begun = Change("enrol", carl, (believes.new_picture(),))
+        believes.acknowledged()
+        assert found(deepcopy(believes)).startswith("lost: ")
+        believes = deepcopy(truth)
+        believes.begun = Change("delete image", anna, (one,))
+        believes.acknowledged()
+        said = found(believes)
+        assert said.count("returned: ") == 3 and "finds" in said and "downloaded" in said
+        believes = deepcopy(truth)  # that two pictures were sent together, of which one is there
+        first, second = believes.new_picture(), believes.new_picture()
+        change(http, believes, Change("enrol", carl, (first,)))
+        believes.state, believes.begun = truth.state, Change("enrol", carl, (first, second))
+        assert found(believes).startswith("by halves: ")
+        http.delete(f"/gallery/{quote(carl, safe='')}")
+        assert found(deepcopy(truth)) == ""
+    with closing(sqlite3.connect(tmp_path / "gallery.db")) as store:
+        images = [truth.image_ids[name] for name in (one, other)]
+        vectors = [
+            store.execute("SELECT vector FROM vectors_1 WHERE image = ?", [i]).fetchone()[0] for i in images
+        ]
+        store.executemany(
+            "UPDATE vectors_1 SET vector = ? WHERE image = ?", zip(reversed(vectors), images, strict=True)
+        )
+        store.commit()
+    with forked(servers, tiny_bundle, tmp_path) as process:
+        verify(process.url, [truth], seed=0)
+    assert [fault.partition(":")[0] for fault in truth.faults] == ["wrong identity"] * 2
