@@ -50,9 +50,16 @@ def save_state(path: Path, module: nn.Module, optimiser: torch.optim.Optimizer, 
 
 
 def load_state(
-    path: Path, module: nn.Module, optimiser: torch.optim.Optimizer, recipe: dict[str, Any]
+    path: Path,
+    module: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    recipe: dict[str, Any],
+    defaults: dict[str, Any],
 ) -> int:
-    """Fill module and optimiser in place; the number of steps done. Another recipe is a CheckpointError."""
+    """Fill module and optimiser in place; the number of steps done. Another recipe is a CheckpointError.
+
+    Fields that the version which wrote the checkpoint did not know count as their `defaults`.
+    """
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
@@ -61,7 +68,7 @@ def load_state(
         raise CheckpointError(
             f"{path}: not a readable checkpoint ({error}); delete it to start anew"
         ) from error
-    saved = json.loads(header["recipe"])
+    saved = _laid_over(defaults, json.loads(header["recipe"]))
     if different := sorted(name for name in {*saved, *recipe} if saved.get(name) != recipe.get(name)):
         raise CheckpointError(
             f"{path}: made by another recipe (different: {', '.join(different)}); "
@@ -87,3 +94,12 @@ def _lay_out_like_parameters(optimiser: torch.optim.Optimizer) -> None:
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+
+
+def _laid_over(defaults: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """`values`, and the defaults of what they lack, also in tables."""
+    filled = {
+        name: _laid_over(defaults[name], value) if isinstance(value, dict) and name in defaults else value
+        for name, value in values.items()
+    }
+    return defaults | filled

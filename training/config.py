@@ -57,6 +57,15 @@ class AugmentConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class CollapseConfig:
+    """When GALN counts as collapsed: all images of `reports` reports in a row in hardly more than one group."""
+
+    effective_groups: float = 1.5  # exp(entropy of the mean probability) below this
+    reports: int = 5  # 0: never stop
+    differentiation: float = 0.01  # below this share of log(K), a warning: the groups treat all images alike
+
+
+@dataclass(frozen=True, slots=True)
 class DGRLRecipe:
     """Everything that decides a DGRL training. The defaults are the paper's."""
 
@@ -73,6 +82,7 @@ class DGRLRecipe:
     losses: LossConfig = field(default_factory=LossConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    collapse: CollapseConfig = field(default_factory=CollapseConfig)
     precision: Precision = "bfloat16"
     compile: bool = False
     checkpoint_minutes: float = 4.0

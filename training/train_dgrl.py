@@ -11,10 +11,11 @@ from model.dgrl import DGRL, DGRLOutput
 from model.weights import save_weights
 from training.augment import draw
 from training.checkpoint import STATE_NAME, Progressed, load_state, save_state
+from training.collapse import CollapseWatch
 from training.config import DGRLRecipe, as_json
 from training.device import autocast, channels_last
 from training.finite import FiniteWatch, check_weights
-from training.group_use import group_use
+from training.group_use import GroupUse, group_use
 from training.losses.total import Losses, total_loss
 from training.optimiser import make_optimiser, set_rate
 from training.pair_store import Pairs, PairStore
@@ -53,9 +54,11 @@ def train_dgrl(
     optimiser = make_optimiser(recipe.optimiser, network)
     folder.mkdir(parents=True, exist_ok=True)
     state, described = folder / STATE_NAME, as_json(recipe)
-    first = load_state(state, network, optimiser, described) if state.is_file() else 0
+    defaults = as_json(DGRLRecipe())
+    first = load_state(state, network, optimiser, described, defaults) if state.is_file() else 0
     forward = torch.compile(network) if recipe.compile else network
     store, watch = PairStore(pairs, device), FiniteWatch()
+    collapse = CollapseWatch(recipe.collapse, round(recipe.optimiser.warmup_epochs * sampler.steps_per_epoch))
     saved = time.monotonic()
     with Progress(folder, steps=steps, first=first, every=recipe.log_steps) as progress:
         for step in range(first, steps):
@@ -81,12 +84,15 @@ def train_dgrl(
             progress.count(2 * len(labels))
             if progress.due(step):
                 watch.check(wait=True)
-                figures = _figures(losses, output, labels)
+                uses = _group_uses(output)
+                figures = _figures(losses, output, labels) | _shown(uses)
                 progress.report(step, figures | {"rate": now, "data share": data_share(clock.read())})
+                collapse.report(step, uses)
             if time.monotonic() - saved > 60 * recipe.checkpoint_minutes:
                 watch.check(wait=True)
                 check_weights(step + 1, network.parameters())
-                save_state(state, network, optimiser, Progressed(step + 1, described))
+                if not collapse.suspects(_group_uses(output)):
+                    save_state(state, network, optimiser, Progressed(step + 1, described))
                 saved = time.monotonic()
     check_weights(steps, network.parameters())
     save_state(state, network, optimiser, Progressed(steps, described))
@@ -95,15 +101,23 @@ def train_dgrl(
 
 
 def _figures(losses: Losses, output: DGRLOutput, labels: Tensor) -> dict[str, float]:
-    """What the log shows: terms, training accuracy of the main branch, and how the groups are used."""
+    """What the log shows: terms, and training accuracy of the main branch."""
     main = output.branches[0]
     accuracy = (main.logits.argmax(1) == torch.cat([labels, labels])).float().mean()
     figures = {"loss": losses.total} | losses.terms | {"accuracy": accuracy}
-    shown = dict(
-        zip(figures, torch.stack(list(figures.values())).tolist(), strict=True)
-    )  # one wait for the GPU
-    for branch, name in zip(output.branches, ("main", "side2", "side3"), strict=False):
-        if branch.groups is not None:
-            use = group_use(branch.groups)
-            shown |= {f"entropy {name}": use.entropy, f"groups {name}": use.used}
+    values = torch.stack(list(figures.values())).tolist()  # one wait for the GPU
+    return dict(zip(figures, values, strict=True))
+
+
+def _group_uses(output: DGRLOutput) -> dict[str, GroupUse]:
+    """How each branch uses its groups; none without GALN."""
+    named = zip(("main", "side2", "side3"), output.branches, strict=False)
+    return {name: group_use(branch.groups) for name, branch in named if branch.groups is not None}
+
+
+def _shown(uses: dict[str, GroupUse]) -> dict[str, float]:
+    shown: dict[str, float] = {}
+    for name, use in uses.items():
+        figures = {"entropy": use.entropy, "effective groups": use.effective, "groups": use.used}
+        shown |= {f"{figure} {name}": value for figure, value in figures.items()}
     return shown

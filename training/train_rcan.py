@@ -41,7 +41,8 @@ def train_rcan(recipe: RCANRecipe, data: RCANData, folder: Path, device: torch.d
     steps = max(1, round(recipe.epochs * len(data.train) / recipe.batch))
     folder.mkdir(parents=True, exist_ok=True)
     state, described = folder / STATE_NAME, as_json(recipe)
-    first = load_state(state, network, optimiser, described) if state.is_file() else 0
+    defaults = as_json(RCANRecipe())
+    first = load_state(state, network, optimiser, described, defaults) if state.is_file() else 0
     saved = time.monotonic()
     with Progress(folder, steps=steps, first=first, every=recipe.log_steps) as progress:
         for step in range(first, steps):

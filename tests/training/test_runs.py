@@ -20,9 +20,8 @@ from tests.support.tiny_networks import TINY_MODEL
 from tests.training.lookalike import make_market1501
 from training.checkpoint import STATE_NAME, CheckpointError, Progressed, load_state, save_state
 from training.cli import app
-from training.config import DGRLRecipe, OptimiserConfig, as_json
+from training.config import AugmentConfig, DGRLRecipe, OptimiserConfig, as_json
 from training.failure import TrainingFailed
-from training.group_use import group_use
 from training.optimiser import make_optimiser
 from training.pair_store import Pairs
 from training.train_dgrl import train_dgrl
@@ -127,6 +126,19 @@ def test_another_recipe_does_not_go_on_from_a_checkpoint(tmp_path: Path) -> None
         train_dgrl(RECIPE, network(), pairs(), tmp_path, CPU)
 
 
+def test_a_checkpoint_from_before_a_field_existed_goes_on_where_the_field_has_its_default(
+    tmp_path: Path,
+) -> None:
+    module, path = network(), tmp_path / STATE_NAME
+    optimiser, older = make_optimiser(RECIPE.optimiser, module), as_json(RECIPE)
+    del older["collapse"], older["augment"]["erasing"]
+    save_state(path, module, optimiser, Progressed(7, older))
+    assert load_state(path, module, optimiser, as_json(RECIPE), as_json(DGRLRecipe())) == 7
+    erasing = as_json(dataclasses.replace(RECIPE, augment=AugmentConfig(erasing=0.5)))
+    with pytest.raises(CheckpointError, match="different: augment"):
+        load_state(path, module, optimiser, erasing, as_json(DGRLRecipe()))
+
+
 def test_a_truncated_checkpoint_is_named(tmp_path: Path) -> None:
     train_dgrl(dataclasses.replace(RECIPE, epochs=1), network(), pairs(), tmp_path, CPU)
     state = tmp_path / STATE_NAME
@@ -148,7 +160,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, handler)
-    assert load_state(path, network(), optimiser, as_json(RECIPE)) == 7
+    assert load_state(path, network(), optimiser, as_json(RECIPE), as_json(DGRLRecipe())) == 7
     assert sorted(file.name for file in tmp_path.iterdir()) == [STATE_NAME]
 
 
@@ -156,12 +168,6 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(tmp_path: Path) 
     wild = dataclasses.replace(RECIPE, optimiser=OptimiserConfig(rate=1e9, warmup_epochs=0, milestones=()))
     with pytest.raises(TrainingFailed, match=r"not finite at step \d"):
         train_dgrl(wild, network(), pairs(), tmp_path, CPU)
-
-
-def test_a_collapse_of_the_groups_can_be_seen() -> None:
-    uniform, collapsed = torch.full((6, 4), 0.25), torch.tensor([[1.0, 0, 0, 0]] * 6)
-    assert group_use(uniform).entropy == pytest.approx(np.log(4))
-    assert (group_use(collapsed).entropy, group_use(collapsed).used) == (0, 1)
 
 
 @pytest.fixture(scope="module")
