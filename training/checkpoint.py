@@ -6,6 +6,7 @@ curve.
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 STATE_NAME = "state.safetensors"
+Networks = Mapping[str, nn.Module]  # "model", and "average" where there is one
 
 
 class CheckpointError(ValueError):
@@ -30,9 +32,13 @@ class Progressed:
     recipe: dict[str, Any]
 
 
-def save_state(path: Path, module: nn.Module, optimiser: torch.optim.Optimizer, done: Progressed) -> None:
+def save_state(path: Path, networks: Networks, optimiser: torch.optim.Optimizer, done: Progressed) -> None:
     """Write atomically: to a temporary file, fsync, rename. An error leaves the old file whole."""
-    tensors = {f"model.{name}": tensor for name, tensor in module.state_dict().items()}
+    tensors = {
+        f"{prefix}.{name}": tensor
+        for prefix, network in networks.items()
+        for name, tensor in network.state_dict().items()
+    }
     for index, state in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{index}.{name}": torch.as_tensor(value) for name, value in state.items()}
     header = {"step": str(done.step), "recipe": json.dumps(done.recipe)}
@@ -51,12 +57,12 @@ def save_state(path: Path, module: nn.Module, optimiser: torch.optim.Optimizer, 
 
 def load_state(
     path: Path,
-    module: nn.Module,
+    networks: Networks,
     optimiser: torch.optim.Optimizer,
     recipe: dict[str, Any],
     defaults: dict[str, Any],
 ) -> int:
-    """Fill module and optimiser in place; the number of steps done. Another recipe is a CheckpointError.
+    """Fill networks and optimiser in place; the number of steps done. Another recipe is a CheckpointError.
 
     Fields that the version which wrote the checkpoint did not know count as their `defaults`.
     """
@@ -74,7 +80,8 @@ def load_state(
             f"{path}: made by another recipe (different: {', '.join(different)}); "
             "resume with the recipe that it was started with, or choose another folder"
         )
-    module.load_state_dict(_under("model.", tensors))
+    for prefix, network in networks.items():
+        network.load_state_dict(_under(f"{prefix}.", tensors))
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in _under("optimiser.", tensors).items():
         index, key = name.split(".", 1)

@@ -85,6 +85,7 @@ class DGRLRecipe:
     collapse: CollapseConfig = field(default_factory=CollapseConfig)
     precision: Precision = "bfloat16"
     compile: bool = False
+    ema: float = 0.0  # decay of an average of weights and BatchNorm statistics that becomes the result; 0: none
     checkpoint_minutes: float = 4.0
     log_steps: int = 10
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from model.dgrl import DGRL, DGRLOutput
 from model.weights import save_weights
 from training.augment import draw
+from training.average import Average
 from training.checkpoint import STATE_NAME, Progressed, load_state, save_state
 from training.collapse import CollapseWatch
 from training.config import DGRLRecipe, as_json
@@ -40,6 +41,7 @@ def train_dgrl(
 ) -> Path:
     """Train `network` in place, or go on from `folder`'s checkpoint; the path of the final weights.
 
+    Those are the average's where the recipe has one (`ema`), with its BatchNorm statistics.
     Raises TrainingFailed, and CheckpointError where `folder` holds another recipe's run.
     """
     clock = clock or StepClock(device)
@@ -52,10 +54,12 @@ def train_dgrl(
     steps = max(1, round(recipe.epochs * sampler.steps_per_epoch))
     network = channels_last(network.to(device)).train()
     optimiser = make_optimiser(recipe.optimiser, network)
+    average = Average(network, recipe.ema) if recipe.ema else None
+    networks = {"model": network, "average": average.network} if average else {"model": network}
     folder.mkdir(parents=True, exist_ok=True)
     state, described = folder / STATE_NAME, as_json(recipe)
     defaults = as_json(DGRLRecipe())
-    first = load_state(state, network, optimiser, described, defaults) if state.is_file() else 0
+    first = load_state(state, networks, optimiser, described, defaults) if state.is_file() else 0
     forward = torch.compile(network) if recipe.compile else network
     store, watch = PairStore(pairs, device), FiniteWatch()
     collapse = CollapseWatch(recipe.collapse, round(recipe.optimiser.warmup_epochs * sampler.steps_per_epoch))
@@ -80,6 +84,8 @@ def train_dgrl(
             losses.total.backward()  # type: ignore[no-untyped-call]
             clock.lap("backward")
             optimiser.step()
+            if average:
+                average.update(step)
             clock.lap("optimiser")
             progress.count(2 * len(labels))
             if progress.due(step):
@@ -92,11 +98,13 @@ def train_dgrl(
                 watch.check(wait=True)
                 check_weights(step + 1, network.parameters())
                 if not collapse.suspects(_group_uses(output)):
-                    save_state(state, network, optimiser, Progressed(step + 1, described))
+                    save_state(state, networks, optimiser, Progressed(step + 1, described))
                 saved = time.monotonic()
     check_weights(steps, network.parameters())
-    save_state(state, network, optimiser, Progressed(steps, described))
-    save_weights(folder / WEIGHTS_NAME, network)
+    save_state(state, networks, optimiser, Progressed(steps, described))
+    if average:
+        log.info("final weights: the average of weights and BatchNorm statistics, decay %g", recipe.ema)
+    save_weights(folder / WEIGHTS_NAME, average.network if average else network)
     return folder / WEIGHTS_NAME
 
 

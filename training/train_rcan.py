@@ -42,7 +42,7 @@ def train_rcan(recipe: RCANRecipe, data: RCANData, folder: Path, device: torch.d
     folder.mkdir(parents=True, exist_ok=True)
     state, described = folder / STATE_NAME, as_json(recipe)
     defaults = as_json(RCANRecipe())
-    first = load_state(state, network, optimiser, described, defaults) if state.is_file() else 0
+    first = load_state(state, {"model": network}, optimiser, described, defaults) if state.is_file() else 0
     saved = time.monotonic()
     with Progress(folder, steps=steps, first=first, every=recipe.log_steps) as progress:
         for step in range(first, steps):
@@ -60,9 +60,9 @@ def train_rcan(recipe: RCANRecipe, data: RCANData, folder: Path, device: torch.d
             if progress.due(step):
                 progress.report(step, {"l1": _finite(loss, step), "scale": scale, "rate": rate})
             if time.monotonic() - saved > 60 * recipe.checkpoint_minutes:
-                save_state(state, network, optimiser, Progressed(step + 1, described))
+                save_state(state, {"model": network}, optimiser, Progressed(step + 1, described))
                 saved = time.monotonic()
-    save_state(state, network, optimiser, Progressed(steps, described))
+    save_state(state, {"model": network}, optimiser, Progressed(steps, described))
     save_weights(folder / WEIGHTS_NAME, network)
     return measure(network, data.held_out, device)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from model.bundle.manifest import TrainingRecord
@@ -82,14 +83,17 @@ def announce(*args):
     print("saved", args[-1].step, flush=True)
 module.save_state = announce
 torch_threads = __import__("torch").set_num_threads(1)
-recipe = dataclasses.replace(RECIPE, checkpoint_minutes=0.0)
+recipe = dataclasses.replace(RECIPE, checkpoint_minutes=0.0, ema=0.9)
 module.train_dgrl(recipe, network(), pairs(), Path(sys.argv[1]), CPU)
 """
 
 
 def test_a_run_killed_at_any_step_goes_on_with_the_same_curve(tmp_path: Path) -> None:
-    """kill -9 twice while a real process trains; the third run must end where an unbroken one ends."""
-    recipe = dataclasses.replace(RECIPE, checkpoint_minutes=0.0)
+    """kill -9 twice while a real process trains; the third run must end where an unbroken one ends.
+
+    With an average of the weights, and to the last bit of all that a checkpoint holds.
+    """
+    recipe = dataclasses.replace(RECIPE, checkpoint_minutes=0.0, ema=0.9)
     whole = train_dgrl(recipe, network(), pairs(), tmp_path / "whole", CPU)
     folder = tmp_path / "killed"
     for saves in (3, 4):
@@ -107,6 +111,9 @@ def test_a_run_killed_at_any_step_goes_on_with_the_same_curve(tmp_path: Path) ->
         process.wait()
     torch.set_num_threads(1)
     assert_same(weights(whole), weights(train_dgrl(recipe, network(), pairs(), folder, CPU)))
+    states = [load_file(run / STATE_NAME) for run in (whole.parent, folder)]
+    assert {name.split(".")[0] for name in states[0]} == {"model", "average", "optimiser"}
+    assert_same(*states)
 
 
 def test_training_lowers_the_loss_and_separates_the_identities(uninterrupted: Path) -> None:
@@ -132,11 +139,11 @@ def test_a_checkpoint_from_before_a_field_existed_goes_on_where_the_field_has_it
     module, path = network(), tmp_path / STATE_NAME
     optimiser, older = make_optimiser(RECIPE.optimiser, module), as_json(RECIPE)
     del older["collapse"], older["augment"]["erasing"]
-    save_state(path, module, optimiser, Progressed(7, older))
-    assert load_state(path, module, optimiser, as_json(RECIPE), as_json(DGRLRecipe())) == 7
+    save_state(path, {"model": module}, optimiser, Progressed(7, older))
+    assert load_state(path, {"model": module}, optimiser, as_json(RECIPE), as_json(DGRLRecipe())) == 7
     erasing = as_json(dataclasses.replace(RECIPE, augment=AugmentConfig(erasing=0.5)))
     with pytest.raises(CheckpointError, match="different: augment"):
-        load_state(path, module, optimiser, erasing, as_json(DGRLRecipe()))
+        load_state(path, {"model": module}, optimiser, erasing, as_json(DGRLRecipe()))
 
 
 def test_a_truncated_checkpoint_is_named(tmp_path: Path) -> None:
@@ -150,17 +157,17 @@ def test_a_truncated_checkpoint_is_named(tmp_path: Path) -> None:
 def test_a_full_disk_leaves_the_last_checkpoint(tmp_path: Path) -> None:
     module, path = network(), tmp_path / STATE_NAME
     optimiser = make_optimiser(RECIPE.optimiser, module)
-    save_state(path, module, optimiser, Progressed(7, as_json(RECIPE)))
+    save_state(path, {"model": module}, optimiser, Progressed(7, as_json(RECIPE)))
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
     try:
         with pytest.raises(CheckpointError, match="the last checkpoint stands"):
-            save_state(path, module, optimiser, Progressed(8, as_json(RECIPE)))
+            save_state(path, {"model": module}, optimiser, Progressed(8, as_json(RECIPE)))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, handler)
-    assert load_state(path, network(), optimiser, as_json(RECIPE), as_json(DGRLRecipe())) == 7
+    assert load_state(path, {"model": network()}, optimiser, as_json(RECIPE), as_json(DGRLRecipe())) == 7
     assert sorted(file.name for file in tmp_path.iterdir()) == [STATE_NAME]
 
 
