@@ -79,7 +79,7 @@ class Reembedding:
         after = read_cursor("missing", cursor)
         start = int(after) if after is not None and after.isdecimal() else 0
         with self._core.database.reading() as tx:
-            rows = tx.execute(f"{_MISSING} ORDER BY i.id LIMIT ?", (start, check_limit(limit) + 1)).fetchall()
+            rows = tx.execute(_missing(self._space), (start, check_limit(limit) + 1)).fetchall()
         items = tuple(Missing(str(row[0]), *row[1:]) for row in rows[:limit])
         return Page(items, write_cursor("missing", items[-1].image_id) if len(rows) > limit else None)
 
@@ -191,11 +191,14 @@ def erase_some(core: Core) -> None:
         core.database.settle(deleted=True)
 
 
-_MISSING = (
-    "SELECT i.id, n.name, i.filename, ifnull(k.reason, 'the picture was not kept') FROM images i"
-    " JOIN identities n ON n.id = i.identity LEFT JOIN pictures p ON p.image = i.id"
-    " LEFT JOIN skipped k ON k.image = i.id WHERE (p.image IS NULL OR k.image IS NOT NULL) AND i.id > ?"
-)
+def _missing(space: Space) -> str:
+    return (
+        "SELECT i.id, n.name, i.filename, ifnull(k.reason, 'the picture was not kept') FROM images i"
+        " JOIN identities n ON n.id = i.identity LEFT JOIN pictures p ON p.image = i.id"
+        f" LEFT JOIN skipped k ON k.image = i.id LEFT JOIN {vector_table(space.id)} v ON v.image = i.id"
+        " WHERE v.image IS NULL AND (p.image IS NULL OR k.image IS NOT NULL) AND i.id > ?"
+        " ORDER BY i.id LIMIT ?"
+    )
 
 
 def _progress(tx: sqlite3.Connection, space: Space) -> Progress:

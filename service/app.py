@@ -16,8 +16,9 @@ from service.openapi import Api
 from service.paths import KeepSlashes
 from service.problems import Kind
 from service.readiness import Readiness
+from service.reembedding import Reembedder
 from service.requests import Requests
-from service.routes import audit, embed, gallery, health, model, pages, query, verify
+from service.routes import audit, embed, gallery, health, model, pages, query, reembedding, verify
 from service.settings import Settings
 from service.startup import open_services
 from service.version import version
@@ -42,13 +43,15 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        services = open_services(settings)
-        app.state.services = services
-        app.state.readiness = Readiness(services)
+        app.state.services = open_services(settings)
+        app.state.readiness = Readiness(lambda: app.state.services)
+        app.state.reembedder = Reembedder(app.state)
         try:
+            await app.state.reembedder.resume()
             yield
         finally:
-            services.close()
+            await app.state.reembedder.stop()
+            app.state.services.close()
             log.info("closed")
 
     app = Api(
@@ -69,7 +72,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.settings = settings
     problems.install(app)
-    for module in (gallery, query, verify, embed, audit, health, model, pages):
+    for module in (gallery, query, verify, embed, audit, reembedding, health, model, pages):
         app.include_router(module.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
     return app

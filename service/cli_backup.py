@@ -12,7 +12,7 @@ from model.bundle.manifest import MANIFEST_NAME, Manifest
 from service.cli_common import Complaints, DataDir
 from service.settings import Settings, load_settings
 
-BUNDLE, SETTINGS = "bundle.json", "settings.json"
+BUNDLE, NEXT_BUNDLE, SETTINGS = "bundle.json", "next-bundle.json", "settings.json"
 ACTOR = "command line"
 
 
@@ -28,7 +28,7 @@ def backup(
         settings = load_settings(data_dir=data_dir)
         shown = Path(scratch) / SETTINGS
         shown.write_text(json.dumps(settings.overrides(), indent=2), encoding="utf-8")
-        extra = {BUNDLE: _manifest(settings), SETTINGS: shown}
+        extra = {**_manifests(settings), SETTINGS: shown}
         counts = backup_gallery(settings.gallery_uri, target, extra)
         typer.echo(f"{counts.images} images of {counts.identities} identities are in {target}")
 
@@ -57,17 +57,21 @@ def restore(
         )
         if done.deleted_since:
             typer.echo(f"{done.deleted_since} images that were deleted since are left out")
-        served = Manifest.model_validate_json(_manifest(settings).read_bytes()).bundle_id
-        if served != done.manifest.bundle_id:
+        manifests = _manifests(settings).values()
+        served = [Manifest.model_validate_json(path.read_bytes()).bundle_id for path in manifests]
+        if done.manifest.bundle_id not in served:
             typer.echo(
-                f"its vectors are of bundle {done.manifest.bundle_id}, and DGRL_BUNDLE names {served}:"
+                f"its vectors are of bundle {done.manifest.bundle_id}, and DGRL_BUNDLE names {served[0]}:"
                 " the service will not start with it",
                 err=True,
             )
 
 
-def _manifest(settings: Settings) -> Path:
-    path = settings.bundle / MANIFEST_NAME
-    if not path.is_file():
-        raise ValueError(f"no bundle in {settings.bundle}: it has no {MANIFEST_NAME}")
-    return path
+def _manifests(settings: Settings) -> dict[str, Path]:
+    """Of the bundle, and of the next one where there is one; by their names in a backup."""
+    folders = {BUNDLE: settings.bundle, NEXT_BUNDLE: settings.next_bundle}
+    found = {name: folder / MANIFEST_NAME for name, folder in folders.items() if folder is not None}
+    for path in found.values():
+        if not path.is_file():
+            raise ValueError(f"no bundle in {path.parent}: it has no {MANIFEST_NAME}")
+    return found

@@ -13,6 +13,7 @@ import httpx
 from service.schemas import Enrolled, Identities, IdentityImages, IdentityOut, ImageOut, Paged, Renamed
 from service.schemas_audit import AuditEntry, AuditPage
 from service.schemas_query import EmbedAnswer, QueryAnswer, VerifyAnswer
+from service.schemas_reembedding import MissingImage, MissingImages, ReembeddingState
 
 Source = Path | bytes
 P = TypeVar("P", bound=Paged)
@@ -86,6 +87,24 @@ class Client:
     def remove(self, identity: str, image_id: str | None = None) -> None:
         address = _address(identity)
         self._send("DELETE", address if image_id is None else f"{address}/images/{quote(image_id, safe='')}")
+
+    def reembedding(self) -> ReembeddingState:
+        return ReembeddingState.model_validate_json(self._get("/reembedding", {}))
+
+    def begin_reembedding(self) -> ReembeddingState:
+        return ReembeddingState.model_validate_json(self._send("POST", "/reembedding"))
+
+    def missing(self) -> Iterator[MissingImage]:
+        """What must be enrolled again; all of it, page by page."""
+        for page in self._pages(MissingImages, "/reembedding/missing"):
+            yield from page.images
+
+    def switch(self, *, forget_missing: bool = False) -> ReembeddingState:
+        params = {"forget_missing": forget_missing}
+        return ReembeddingState.model_validate_json(self._send("POST", "/reembedding/switch", params=params))
+
+    def give_up_reembedding(self) -> None:
+        self._send("DELETE", "/reembedding")
 
     def model(self) -> dict[str, Any]:
         return dict(httpx.Response(200, content=self._get("/model", {})).json())

@@ -13,6 +13,7 @@ from service.pipeline import Crop, Vector
 from service.problems import Kind, Problem, kind_of
 from service.schemas import EnrolForm, Enrolled, EnrolledImage, ImageRefusal, QualityOut
 from service.services import Services
+from service.shadow import embed_for_target, store_for_target
 
 
 async def enrol(services: Services, form: EnrolForm, uploads: Sequence[Upload], actor: str) -> Enrolled:
@@ -26,8 +27,11 @@ async def enrol(services: Services, form: EnrolForm, uploads: Sequence[Upload], 
             _count(services, "rejected", len(uploads))
             raise _nothing_enrolled([_rejected(u, e) for u, e in _refused(uploads, decoded)])
         vectors = await services.pipeline.embed_gallery([crop for _, crop in taken], deadline)
+        shadow = await embed_for_target(services, [upload for upload, _ in taken], deadline)
         deadline.check()  # past this line the work is stored and acknowledged, however long it takes
-        added = await services.in_store(_store, services, form, taken, vectors, actor)
+        async with services.storing:
+            added = await services.in_store(_store, services, form, taken, vectors, actor)
+            await store_for_target(services, added, shadow)
     return Enrolled(identity=form.identity, images=_outcomes(services, uploads, decoded, added))
 
 

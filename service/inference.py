@@ -30,12 +30,11 @@ class Enlarged:
 
 
 class Inference:
-    def __init__(self, runtime: Runtime, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, runtime: Runtime, settings: Settings, lanes: Lanes, metrics: Metrics) -> None:
         self.runtime = runtime
-        self._lanes = Lanes(settings.lanes)
 
         def batcher(name: str, run: Run[Row]) -> MicroBatcher[Row]:
-            return MicroBatcher(name, run, self._lanes, settings.max_batch, metrics)
+            return MicroBatcher(name, run, lanes, settings.max_batch, metrics)
 
         self._encoders: dict[Branch, MicroBatcher[Vector]] = {
             branch: batcher(f"embed_{branch}", partial(runtime.embed, branch=branch)) for branch in BRANCHES
@@ -64,9 +63,6 @@ class Inference:
                 self.runtime.embed(_blank(count, *size), branch)
             for s in manifest.super_resolution:
                 self.runtime.super_resolve(_blank(count, s.height, s.width), s.scale)
-
-    def close(self) -> None:
-        self._lanes.close()
 
     def _enlarge(self, images: Pixels, scale: int) -> list[Enlarged]:
         """Resizes in the session's own thread: a fraction of a millisecond, less than handing it to another."""

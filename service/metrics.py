@@ -27,13 +27,14 @@ class Metrics:
             buckets=(1, 2, 4, 8, 16, 32, 64),
             registry=self._registry,
         )
+        self._about = Info("dgrl_service", "What runs here", registry=self._registry)
         self.images = self._counter("dgrl_images", "Images taken in, by what became of them", "outcome")
 
     def watch(self, name: str, text: str, value: Callable[[], float]) -> None:
         Gauge(name, text, registry=self._registry).set_function(value)
 
     def describe(self, **facts: str) -> None:
-        Info("dgrl_service", "What runs here", registry=self._registry).info(facts)
+        self._about.info(facts)
 
     def text(self) -> bytes:
         return generate_latest(self._registry)

@@ -15,8 +15,10 @@ from starlette.requests import ClientDisconnect
 
 from index.errors import (
     GalleryUnavailable,
+    IncompleteReembedding,
     InvalidCursor,
     InvalidEnrolment,
+    ReembeddingUnderWay,
     StorageFull,
     UnknownIdentity,
     UnknownImage,
@@ -41,6 +43,10 @@ class Kind(Enum):
     UNKNOWN_IMAGE = ("unknown-image", 404, "The identity has no such image")
     METHOD_NOT_ALLOWED = ("method-not-allowed", 405, "The address does not take this method")
     BUNDLE_MISMATCH = ("bundle-mismatch", 409, "The vectors belong to another bundle")
+    NO_REEMBEDDING = ("no-reembedding", 404, "No re-embedding is under way")
+    NO_NEXT_BUNDLE = ("no-next-bundle", 409, "There is no other bundle to move to")
+    REEMBEDDING_UNDER_WAY = ("reembedding-under-way", 409, "A re-embedding to another bundle is under way")
+    REEMBEDDING_INCOMPLETE = ("reembedding-incomplete", 409, "Images lack a vector of the new bundle")
     BODY_TOO_LARGE = ("body-too-large", 413, "The request body is too large")
     UNSUPPORTED_MEDIA_TYPE = ("unsupported-media-type", 415, "This kind of content is not accepted")
     INVALID_FIELDS = ("invalid-fields", 422, "Some fields are wrong")
@@ -128,6 +134,8 @@ KINDS_OF_ERRORS: dict[type[Exception], Kind] = {
     InvalidCursor: Kind.INVALID_FIELDS,
     InvalidEnrolment: Kind.INVALID_FIELDS,
     WrongBundle: Kind.BUNDLE_MISMATCH,
+    ReembeddingUnderWay: Kind.REEMBEDDING_UNDER_WAY,
+    IncompleteReembedding: Kind.REEMBEDDING_INCOMPLETE,
     GalleryUnavailable: Kind.UNAVAILABLE,
     StorageFull: Kind.STORAGE_FULL,
 }

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 
 import numpy as np
 
@@ -22,7 +22,7 @@ _FRESH_S = 1.0
 class Readiness:
     """Callers that come together, or within a second, share one check."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Callable[[], Services]) -> None:
         self._services = services
         self._lock = asyncio.Lock()
         self._last: tuple[float, Ready] | None = None
@@ -35,9 +35,9 @@ class Readiness:
             return self._last[1]
 
     async def _check(self) -> Ready:
-        services = self._services
+        services = self._services()
         checks = {
-            "model": await _timed(self._infer()),
+            "model": await _timed(_infer(services)),
             "store": await _timed(services.in_store(services.gallery.count)),
             "index": await _timed(services.in_store(services.gallery.check)),
         }
@@ -50,19 +50,20 @@ class Readiness:
             bundle=services.manifest.bundle_id,
         )
 
-    async def _infer(self) -> None:
-        """Every kind of session once: the smallest super-resolver and both encoders."""
-        inference, manifest = self._services.inference, self._services.manifest
-        deadline = Deadline.of(_SECONDS)
-        spec = manifest.preprocessing
-        for resolver in sorted(manifest.super_resolution, key=lambda s: s.height)[:1]:
-            bucket = np.zeros((resolver.height, resolver.width, 3), np.uint8)
-            await inference.super_resolve([bucket], resolver.scale, deadline)
-        blank = np.zeros((spec.height, spec.width, 3), np.uint8)
-        for branch in BRANCHES:
-            [done] = await inference.embed([blank], branch, deadline)
-            if not abs(float(np.linalg.norm(done.row)) - 1) < 1e-3:
-                raise ValueError(f"the {branch} encoder gives no unit vector")
+
+async def _infer(services: Services) -> None:
+    """Every kind of session once: the smallest super-resolver and both encoders."""
+    inference, manifest = services.inference, services.manifest
+    deadline = Deadline.of(_SECONDS)
+    spec = manifest.preprocessing
+    for resolver in sorted(manifest.super_resolution, key=lambda s: s.height)[:1]:
+        bucket = np.zeros((resolver.height, resolver.width, 3), np.uint8)
+        await inference.super_resolve([bucket], resolver.scale, deadline)
+    blank = np.zeros((spec.height, spec.width, 3), np.uint8)
+    for branch in BRANCHES:
+        [done] = await inference.embed([blank], branch, deadline)
+        if not abs(float(np.linalg.norm(done.row)) - 1) < 1e-3:
+            raise ValueError(f"the {branch} encoder gives no unit vector")
 
 
 async def _timed(work: Awaitable[object]) -> Check:

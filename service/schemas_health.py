@@ -43,6 +43,7 @@ class SearchState(BaseModel):
 
 class ModelAnswer(BaseModel):
     bundle: str
+    next_bundle: str | None = Field(description="see /reembedding")
     provider: str = Field(description="what onnxruntime granted, not what was asked")
     precision: str
     open: bool = Field(description="true: the service runs without API keys")

@@ -3,16 +3,19 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ParamSpec, TypeVar
 
-from index import Gallery
+from index import Gallery, Reembedding
 from model.bundle.calibration import Calibration
 from model.bundle.manifest import Manifest
+from model.bundle.runtime import Bundle
 from service.admission import Admission
 from service.auth import Gate
+from service.batching import Lanes
 from service.inference import Inference
 from service.metrics import Metrics
+from service.model import Model
 from service.pipeline import Pipeline
 from service.settings import Settings
 
@@ -21,18 +24,46 @@ R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
+class Target:
+    """Where a re-embedding leads: what is enrolled while it runs is embedded for it as well."""
+
+    model: Model
+    job: Reembedding
+
+
+@dataclass(frozen=True, slots=True)
 class Services:
+    """A request takes these once. When the bundle changes they are replaced as a whole, so that no request ever
+    compares vectors of two bundles."""
+
     settings: Settings
-    manifest: Manifest
-    inference: Inference
-    pipeline: Pipeline
-    calibration: Calibration
+    model: Model
+    other: Bundle | None  # of the two that are configured, the one that is not served
     gallery: Gallery
     gate: Gate
     admission: Admission
     metrics: Metrics
+    lanes: Lanes
     store_threads: ThreadPoolExecutor
     notes: tuple[str, ...]  # what start-up decided or found, for the log and /model
+    target: Target | None = None
+    storing: asyncio.Lock = field(default_factory=asyncio.Lock)  # held to enrol, and to change the bundle
+
+    @property
+    def manifest(self) -> Manifest:
+        return self.model.manifest
+
+    @property
+    def inference(self) -> Inference:
+        return self.model.inference
+
+    @property
+    def pipeline(self) -> Pipeline:
+        return self.model.pipeline
+
+    @property
+    def calibration(self) -> Calibration:
+        return self.model.calibration
 
     async def in_store(self, work: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Runs what touches the gallery (or hashes a file) in a thread of its own pool."""
@@ -41,6 +72,6 @@ class Services:
 
     def close(self) -> None:
         self.store_threads.shutdown(wait=True, cancel_futures=True)
-        self.pipeline.close()
-        self.inference.close()
+        self.model.close()
+        self.lanes.close()
         self.gallery.close()

@@ -42,6 +42,9 @@ class Settings(BaseSettings):
         default_factory=lambda: Path(str(files("model"))) / "bundles" / "market1501",
         description="folder of the model bundle",
     )
+    next_bundle: Path | None = Field(
+        None, description="folder of the bundle that `dgrl reembed` moves the gallery to"
+    )
     data_dir: Path = Field(Path("data"), description="folder of the gallery and the API keys")
     gallery: str | None = Field(None, description="gallery URI; by default sqlite:///<data_dir>/gallery.db")
     keep_images: bool = Field(True, description="store the enrolled originals, with their EXIF data")

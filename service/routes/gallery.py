@@ -6,6 +6,7 @@ from unicodedata import normalize
 from fastapi import APIRouter, Query, Request, Response
 
 from service.body import ImageCount, openapi_body, read_form
+from service.current import with_current_bundle
 from service.dependencies import Admin, Cursor, Enroller, IdentityDep, Limit, Reader, ServicesDep
 from service.enrolment import enrol
 from service.problems import Kind, Problem, responses
@@ -43,7 +44,7 @@ async def enrol_images(request: Request, services: ServicesDep, caller: Enroller
     """Enrols images of one person, one crop each. A file that the identity already has is a `duplicate`."""
     count = ImageCount(1, services.settings.max_images)
     form, uploads = await read_form(request, EnrolForm, count)
-    return await enrol(services, form, uploads, caller.actor)
+    return await with_current_bundle(request, lambda services: enrol(services, form, uploads, caller.actor))
 
 
 @router.get("/gallery", responses=responses(Kind.INVALID_FIELDS))

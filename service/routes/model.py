@@ -11,10 +11,11 @@ router = APIRouter(tags=["operation"])
 
 @router.get("/model")
 async def model(services: ServicesDep, _: Reader) -> ModelAnswer:
-    runtime = services.inference.runtime
+    runtime, other = services.inference.runtime, services.other
     counts = await services.in_store(services.gallery.count)
     return ModelAnswer(
         bundle=services.manifest.bundle_id,
+        next_bundle=other.manifest.bundle_id if other else None,
         provider=runtime.granted,
         precision=runtime.precision,
         open=services.gate.open,

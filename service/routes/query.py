@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Request
 
 from service.body import ImageCount, openapi_body, read_form
+from service.current import with_current_bundle
 from service.dependencies import Reader, ServicesDep, StopwatchDep
 from service.problems import Kind, responses
 from service.querying import query
@@ -28,4 +29,6 @@ async def query_gallery(
 ) -> QueryAnswer:
     """Ranks the identities for low-resolution crops of one person; several crops are fused as a tracklet."""
     form, uploads = await read_form(request, QueryForm, ImageCount(1, services.settings.max_images))
-    return await query(services, form, uploads, watch, caller.actor)
+    return await with_current_bundle(
+        request, lambda services: query(services, form, uploads, watch, caller.actor)
+    )

@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Request
 
 from service.body import ImageCount, openapi_body, read_form
+from service.current import with_current_bundle
 from service.dependencies import Reader, ServicesDep, StopwatchDep
 from service.problems import Kind, responses
 from service.routes.query import BAD_PROBES
@@ -24,4 +25,6 @@ async def verify_pair(
 ) -> VerifyAnswer:
     """Compares two images, an image and an identity, or a vector and an identity."""
     form, uploads = await read_form(request, VerifyForm, _IMAGES)
-    return await verify(services, form, uploads, watch, caller.actor)
+    return await with_current_bundle(
+        request, lambda services: verify(services, form, uploads, watch, caller.actor)
+    )

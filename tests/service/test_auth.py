@@ -17,6 +17,12 @@ NEEDED = {
     ("post", "/gallery"): Scope.ENROL,
     ("patch", "/gallery/{identity}"): Scope.ADMIN,
     ("get", "/audit"): Scope.ADMIN,
+    ("get", "/reembedding"): Scope.ADMIN,
+    ("post", "/reembedding"): Scope.ADMIN,
+    ("delete", "/reembedding"): Scope.ADMIN,
+    ("post", "/reembedding/switch"): Scope.ADMIN,
+    ("get", "/reembedding/missing"): Scope.ADMIN,
+    ("delete", "/reembedding/previous"): Scope.ADMIN,
     ("delete", "/gallery/{identity}"): Scope.ADMIN,
     ("delete", "/gallery/{identity}/images/{image_id}"): Scope.ADMIN,
 }

@@ -33,29 +33,32 @@ _STRIPES = 5
 _OPSET = 18
 
 
-def make_tiny_bundle(path: Path) -> Path:
-    """Writes the bundle into the folder `path`, the same bytes each time, and returns the folder."""
+def make_tiny_bundle(path: Path, dimension: int = DIMENSION, turn: int = 0) -> Path:
+    """Writes the bundle into the folder `path`, the same bytes each time, and returns the folder.
+
+    With another `turn` the same crops get the same scores from other vectors.
+    """
     (path / "weights").mkdir(parents=True, exist_ok=True)
-    projection = _projection()
+    projection = np.roll(_projection(dimension), turn, axis=1)
     (path / WEIGHTS).write_bytes(projection.tobytes())
-    _save(_encoder(bias=0.0), path / "hr.onnx")
-    _save(_encoder(bias=0.02), path / "sr.onnx")
+    _save(_encoder(dimension, bias=0.0), path / "hr.onnx")
+    _save(_encoder(dimension, bias=0.02), path / "sr.onnx")
     for scale, (height, width) in BUCKETS.items():
         _save(_super_resolver(scale, height, width), path / f"rcan_x{scale}.onnx")
-    manifest = _manifest(path)
+    manifest = _manifest(path, dimension)
     (path / MANIFEST_NAME).write_text(manifest.model_dump_json(indent=2), encoding="utf-8")
     return path
 
 
-def _projection() -> NDArray[np.float32]:
-    """(3 * stripes, DIMENSION) with orthonormal rows, from the DCT."""
+def _projection(dimension: int) -> NDArray[np.float32]:
+    """(3 * stripes, dimension) with orthonormal rows, from the DCT."""
     rows = 3 * _STRIPES
-    k, n = np.arange(1, rows + 1)[:, None], np.arange(DIMENSION)[None, :]
-    dct = np.sqrt(2 / DIMENSION) * np.cos(np.pi * k * (2 * n + 1) / (2 * DIMENSION))
+    k, n = np.arange(1, rows + 1)[:, None], np.arange(dimension)[None, :]
+    dct = np.sqrt(2 / dimension) * np.cos(np.pi * k * (2 * n + 1) / (2 * dimension))
     return np.asarray(dct, np.float32)
 
 
-def _encoder(bias: float) -> onnx.ModelProto:
+def _encoder(dimension: int, bias: float) -> onnx.ModelProto:
     spec = Preprocessing(height=HEIGHT, width=WIDTH)
     constants = [
         _constant("scale", np.float32(255)),
@@ -64,8 +67,8 @@ def _encoder(bias: float) -> onnx.ModelProto:
         _constant("starts", np.array([WIDTH // 4], np.int64)),
         _constant("ends", np.array([WIDTH - WIDTH // 4], np.int64)),
         _constant("axes", np.array([3], np.int64)),
-        _constant("bias", np.full(DIMENSION, bias, np.float32)),
-        _external_weights(),
+        _constant("bias", np.full(dimension, bias, np.float32)),
+        _external_weights(dimension),
     ]
     nodes = [
         helper.make_node("Cast", ["images"], ["cast"], to=TensorProto.FLOAT),
@@ -86,7 +89,7 @@ def _encoder(bias: float) -> onnx.ModelProto:
         nodes,
         constants,
         ("images", ["N", HEIGHT, WIDTH, 3]),
-        ("embeddings", TensorProto.FLOAT, ["N", DIMENSION]),
+        ("embeddings", TensorProto.FLOAT, ["N", dimension]),
     )
 
 
@@ -136,17 +139,17 @@ def _constant(name: str, value: NDArray[np.generic] | np.generic) -> onnx.Tensor
     return numpy_helper.from_array(np.asarray(value), name)
 
 
-def _external_weights() -> onnx.TensorProto:
+def _external_weights(dimension: int) -> onnx.TensorProto:
     tensor = onnx.TensorProto(
         name="projection",
         data_type=TensorProto.FLOAT,
-        dims=[3 * _STRIPES, DIMENSION],
+        dims=[3 * _STRIPES, dimension],
         data_location=TensorProto.EXTERNAL,
     )
     for key, value in {
         "location": WEIGHTS,
         "offset": "0",
-        "length": str(3 * _STRIPES * DIMENSION * 4),
+        "length": str(3 * _STRIPES * dimension * 4),
     }.items():
         tensor.external_data.add(key=key, value=value)
     return tensor
@@ -156,14 +159,14 @@ def _save(model: onnx.ModelProto, path: Path) -> None:
     path.write_bytes(model.SerializeToString(deterministic=True))
 
 
-def _manifest(path: Path) -> Manifest:
+def _manifest(path: Path, dimension: int) -> Manifest:
     names = ["hr.onnx", "sr.onnx", WEIGHTS, *(f"rcan_x{scale}.onnx" for scale in BUCKETS)]
     files = {name: sha256_of(path / name) for name in names}
     return Manifest(
         bundle_id=bundle_id(files),
         name="tiny",
         created=datetime(2026, 1, 1, tzinfo=UTC),
-        dimension=DIMENSION,
+        dimension=dimension,
         preprocessing=Preprocessing(height=HEIGHT, width=WIDTH),
         encoders=Encoders(hr="hr.onnx", sr="sr.onnx"),
         super_resolution=tuple(
