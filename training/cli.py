@@ -131,12 +131,16 @@ def ablate(
     device: Device = "auto",
     strict_counts: Counts = True,
 ) -> None:
-    """Train and evaluate the rows of the paper's Tables II and III on one recipe, one after the other."""
+    """Train and evaluate the rows of the paper's Tables II and III on one recipe, and others that --row names."""
     with _said():
         resolvers: dict[Resolver, RCAN] = {"rcan": load_rcan(rcan)}
         if light_rcan is not None:
             resolvers["light"] = load_rcan(light_rcan)
-        wanted = rows or [name for name, row in ABLATIONS.items() if row.resolver in ("bilinear", *resolvers)]
+        wanted = rows or [
+            name
+            for name, row in ABLATIONS.items()
+            if row.resolver in ("bilinear", *resolvers) and not row.when_named
+        ]
         if unknown := sorted(set(wanted) - set(ABLATIONS)):
             raise ConfigError(f"unknown rows: {', '.join(unknown)}; known are {', '.join(ABLATIONS)}")
         given = load_recipe(DGRLRecipe(), recipe)

@@ -1,6 +1,7 @@
 """The rows of Tables II and III: each changes what its name says, and a row is trained once."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from safetensors.torch import save_file
@@ -11,10 +12,11 @@ from model.rcan import RCAN
 from model.weights import save_weights
 from tests.support.tiny_networks import tiny_rcan
 from tests.training.lookalike import make_market1501
+from tests.training.test_recipes import RECIPES
 from tests.training.test_runs import DGRL_TOML, IDENTITIES, network
 from training.ablation import ABLATIONS, ablated
 from training.cli import app
-from training.config import DGRLRecipe
+from training.config import DGRLRecipe, as_json, load_recipe
 
 
 def test_the_rows_of_table_ii_add_one_loss_after_the_other() -> None:
@@ -45,6 +47,20 @@ def test_the_rows_of_table_iii_add_one_component_after_the_other() -> None:
         (True, True, False),
         (True, True, True),
     ]
+
+
+def test_each_switch_of_plus_has_a_row_of_its_own_and_runs_only_when_named() -> None:
+    rows = [row for row in ABLATIONS.values() if row.when_named]
+    plus = load_recipe(DGRLRecipe(), RECIPES / "plus.toml")
+    together = DGRLRecipe()
+    for row in rows:
+        alone = ablated(DGRLRecipe(), row)
+        changed = {n for n, v in as_json(alone).items() if v != as_json(DGRLRecipe())[n]} - {"name"}
+        assert changed == row.changes.keys()
+        together = ablated(together, row)
+    cosine = replace(together.optimiser, milestones=plus.optimiser.milestones)  # a cosine has none
+    assert replace(together, name="plus", optimiser=cosine) == plus
+    assert [row.name for row in rows] == ["ema", "erasing", "cosine", "longer"]
 
 
 def imagenet_like(path: Path) -> Path:
