@@ -55,6 +55,8 @@ class Core:
     def changing(self, *, deletes: bool = False) -> Iterator[Change]:
         """Commit what the caller does, and show it to searches once it is on the disk."""
         with self.writing:
+            if not deletes:
+                self.database.refuse_full()
             with self.database.transaction(frees_room=deletes) as tx:
                 change = Change(tx, self.view)
                 yield change

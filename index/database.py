@@ -91,6 +91,14 @@ class Database:
             self.checkpoint()  # the log may hold more than the file needs
             raise
 
+    def refuse_full(self) -> None:
+        """Before anything is added: what deletions need is not used up by those who try again and again."""
+        self.refuse_closed()
+        with self.errors():
+            empty = self._writer.execute("PRAGMA freelist_count").fetchone()[0] * schema.PAGE_SIZE
+            if self._reserve.spent(empty):
+                raise StorageFull(f"no room left for {self.path}, but for deletions")
+
     def _begin_and_commit(self) -> Iterator[sqlite3.Connection]:
         self._writer.execute("BEGIN IMMEDIATE")
         try:

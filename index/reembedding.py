@@ -61,9 +61,11 @@ class Reembedding:
             f"INSERT OR REPLACE INTO {vector_table(self._space.id)} (image, vector)"
             " SELECT ?1, ?2 WHERE EXISTS (SELECT 1 FROM images WHERE id = ?1)"
         )
-        with self._core.writing, self._core.database.transaction() as tx:
-            self._still_building(tx)
-            tx.executemany(query, values)
+        with self._core.writing:
+            self._core.database.refuse_full()
+            with self._core.database.transaction() as tx:
+                self._still_building(tx)
+                tx.executemany(query, values)
 
     def skip(self, image_id: str, reason: str) -> None:
         """This picture cannot be embedded: it is listed among the missing, and not given out again."""

@@ -39,6 +39,10 @@ class Reserve:
             log.warning("the disk is full: using the room kept back in %s", self._path)
             self.release()
 
+    def spent(self, empty: int) -> bool:
+        """Whether what is left, with `empty` bytes within the gallery's file, is for deletions only."""
+        return not self._path.exists() and self._free() + empty < RESERVE_BYTES
+
     def release(self) -> None:
         with contextlib.suppress(FileNotFoundError):
             self._path.unlink()
