@@ -13,6 +13,7 @@ from model.config import ModelConfig, RCANConfig
 
 RecipeT = TypeVar("RecipeT")
 Precision = Literal["float32", "bfloat16"]
+HR_REFERENCE = (128, 64)  # height, width of what RCAN leads to: the LR buckets are its fractions
 FROM_DATA = 0  # model.identities: as many as the training set has
 
 
@@ -74,10 +75,7 @@ class DGRLRecipe:
     epochs: float = 70.0
     identities_per_batch: int = 16
     pairs_per_identity: int = 3
-    hr_reference: tuple[int, int] = (
-        128,
-        64,
-    )  # height, width of what RCAN leads to: the LR buckets are its fractions
+    hr_reference: tuple[int, int] = HR_REFERENCE
     model: ModelConfig = field(default_factory=lambda: ModelConfig(identities=FROM_DATA))
     losses: LossConfig = field(default_factory=LossConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)

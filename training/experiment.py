@@ -3,14 +3,12 @@
 import dataclasses
 import json
 import logging
-import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from model.bundle.manifest import TrainingRecord, sha256_of
 from model.rcan import RCAN
 from training.config import FROM_DATA, ConfigError, DGRLRecipe, RCANRecipe
 from training.data.manifest import RUN_MANIFEST, Entry, Manifest, read_manifest, write_manifest
@@ -18,6 +16,7 @@ from training.data.records import DatasetError
 from training.native_pairs import native_pairs
 from training.packed import high_resolution
 from training.pair_store import Pairs
+from training.record import RECORD_NAME, described, make_record
 from training.start import Start
 from training.super_resolution_quality import Quality
 from training.super_resolve import Enlargement, super_resolved
@@ -26,9 +25,7 @@ from training.train_rcan import RCANData, train_rcan
 
 log = logging.getLogger("training")
 
-RECORD_NAME = "record.json"
 QUALITY_NAME = "quality.json"
-TERMS = "Trained on images of people released for research: weights for research use only."
 _HELD_OUT = 512  # images of test identities that RCAN's PSNR is measured on
 
 
@@ -58,7 +55,7 @@ def run_rcan(recipe: RCANRecipe, data: Data, folder: Path, device: torch.device)
     )
     quality = train_rcan(recipe, images, folder, device)
     found = {f"x{scale}": dataclasses.asdict(figures) for scale, figures in quality.items()}
-    named = {"data": _described(data.manifest), "recipe": recipe.name, "images": len(held_out), **found}
+    named = {"data": described(data.manifest), "recipe": recipe.name, "images": len(held_out), **found}
     (folder / QUALITY_NAME).write_text(json.dumps(named, indent=2) + "\n", encoding="utf-8")
     return quality
 
@@ -132,35 +129,6 @@ def make_pairs(recipe: DGRLRecipe, data: Data, enlarge: Enlargement | None, devi
     return Pairs(hr, sr, _labels(entries))
 
 
-def make_record(
-    recipe: DGRLRecipe, manifest: Manifest, start: Start, rcan_weights: Path | None, device: torch.device
-) -> TrainingRecord:
-    """What the bundle's manifest says of the training."""
-    entries = manifest.of("train")
-    return TrainingRecord(
-        data=_described(manifest),
-        terms=TERMS,
-        recipe=recipe.name,
-        started_from=start.source,
-        device=torch.cuda.get_device_name() if device.type == "cuda" else f"CPU ({platform.machine()})",
-        details={
-            "identities": len({entry.identity for entry in entries}),
-            "images": len(entries),
-            "epochs": recipe.epochs,
-            "pairs per batch": recipe.identities_per_batch * recipe.pairs_per_identity,
-            "optimiser": recipe.optimiser.kind,
-            "rate": recipe.optimiser.rate,
-            "precision": recipe.precision,
-            "seed": recipe.seed,
-            "losses": _switches(dataclasses.asdict(recipe.losses), ("identity", "wrt", "shallow", "mutual")),
-            "components": _switches(
-                dataclasses.asdict(recipe.model), ("restormer", "non_local", "galn", "side_branches")
-            ),
-            "rcan": _made_by(manifest, rcan_weights),
-        },
-    )
-
-
 def describe_rcan(network: RCAN) -> str:
     """One line on a super-resolver."""
     count = sum(p.numel() for p in network.parameters())
@@ -174,28 +142,13 @@ def _start(folder: Path, manifest: Manifest) -> None:
     path = folder / RUN_MANIFEST
     if path.is_file() and read_manifest(path).digest != manifest.digest:
         raise DatasetError(
-            f"{path}: this run was started on other images ({_described(read_manifest(path))}); "
+            f"{path}: this run was started on other images ({described(read_manifest(path))}); "
             "go on with those (--manifest), or choose another folder"
         )
     folder.mkdir(parents=True, exist_ok=True)
     write_manifest(manifest, path)
 
 
-def _described(manifest: Manifest) -> str:
-    return f"{manifest.name}, seed {manifest.seed}, manifest {manifest.digest[:16]}"
-
-
 def _labels(entries: Sequence[Entry]) -> list[int]:
     numbers = {identity: n for n, identity in enumerate(sorted({entry.identity for entry in entries}))}
     return [numbers[entry.identity] for entry in entries]
-
-
-def _made_by(manifest: Manifest, rcan_weights: Path | None) -> str:
-    """What made the SR twins."""
-    if manifest.has_native_pairs:
-        return "none: native low-resolution images"
-    return sha256_of(rcan_weights)[:16] if rcan_weights else "none: bilinear enlargement"
-
-
-def _switches(values: dict[str, object], names: Sequence[str]) -> str:
-    return ", ".join(name for name in names if values[name]) or "none"

@@ -65,6 +65,7 @@ class TrainingRecord(_Record):
     recipe: str
     started_from: str
     device: str
+    hr_reference: tuple[int, int] | None = None  # height, width of what super-resolution leads to
     details: dict[str, str | int | float | bool] = {}
 
 

@@ -190,6 +190,8 @@ def test_from_images_to_a_scored_report(
     assert (report.protocol.name, report.protocol.digest) == (case.manifest, manifest.digest)
     record = json.loads((tmp_path / "dgrl/record.json").read_text())
     assert manifest.digest[:16] in record["data"] and case.manifest in record["data"]
+    assert record["hr_reference"] == [32, 16]
+    assert report.measured[0].source == "dgrl.safetensors, HR reference 32x16"
     if case.super_resolved:
         quality = json.loads((tmp_path / "rcan/quality.json").read_text())
         assert quality["data"] == record["data"] and quality["x4"]["bicubic_psnr"] > 5

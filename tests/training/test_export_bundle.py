@@ -15,6 +15,13 @@ from model.bundle.session import Provider
 from model.embedder import Branch, Embedder
 from model.rcan import RCAN
 from tests.support.tiny_networks import TINY_MODEL, TINY_RCAN, tiny_crops, tiny_embedder, tiny_rcan
+from tests.training.lookalike import make_market1501
+from tests.training.test_evaluation_evaluate import silent
+from training.data.manifest import build_manifest
+from training.data.market1501 import load_market1501
+from training.evaluation.encoders import BundleEncoder
+from training.evaluation.evaluate import Variant, evaluate
+from training.evaluation.torch_encoders import CheckpointEncoder
 from training.export.bundle import export_bundle
 from training.export.config import ExportConfig, Networks
 from training.export.gate import GateFailed
@@ -65,6 +72,28 @@ def test_the_bundle_equals_the_networks(exported: Path, networks: Networks, crop
         large = networks.resolvers[0](torch.from_numpy(low).permute(0, 3, 1, 2).float(), 4)
     expected = large.clamp(0, 255).round().permute(0, 2, 3, 1).numpy()
     assert np.abs(runtime.super_resolve(low, 4) - expected).max() <= 1
+
+
+def test_every_image_gets_the_checkpoint_s_vector(exported: Path, networks: Networks, tmp_path: Path) -> None:
+    """What evaluation makes of bundle and checkpoint: the same ways, and vectors apart by stored rounding only."""
+    root = make_market1501(tmp_path, test=2)
+    manifest = build_manifest(load_market1501(root, strict_counts=False), "all", 0)
+    [rcan] = networks.resolvers
+    bundle = BundleEncoder(Runtime(Bundle.load(exported), Provider.CPU))
+    checkpoint = CheckpointEncoder(networks.embedder, {4: rcan}, hr_reference=(64, 32))
+    assert [bundle.route(h, "auto") for h in range(1, 99)] == [
+        checkpoint.route(h, "auto") for h in range(1, 99)
+    ]
+    sides = [
+        [
+            (run.probes.vectors, run.gallery.vectors)
+            for run in evaluate(manifest, root, e, list(Variant), [], silent)
+        ]
+        for e in (bundle, checkpoint)
+    ]
+    for ours, theirs in zip(*sides, strict=True):
+        for a, b in zip(ours, theirs, strict=True):
+            assert (a * b).sum(axis=1).min() > 0.999
 
 
 def test_the_gates_figures_are_in_the_manifest(manifest: Manifest) -> None:

@@ -60,6 +60,20 @@ def test_a_wrong_input_is_named(inputs: Path, option: str, value: str, sentence:
     assert not (inputs.parent / "out/bundle").exists()
 
 
+def test_the_hr_reference_is_the_record_s_unless_given(inputs: Path) -> None:
+    kept = str(inputs)  # exists already: nothing is exported here
+    assert "HR reference: 128x64, the usual one" in run(inputs, out=kept).output
+    recorded = RECORD.replace("}", ', "hr_reference": [256, 128]}')
+    (inputs / "record.json").write_text(recorded)
+    assert "HR reference: 256x128, the record's" in run(inputs, out=kept).output
+    app = typer.Typer()
+    app.command()(export)
+    files = ["dgrl.safetensors", "rcan.safetensors", "crops", "record.json"]
+    words = [w for file in files for w in (f"--{file.split('.')[0]}", str(inputs / file))]
+    result = CliRunner().invoke(app, [*words, "--out", kept, "--hr-reference", "64", "32"])
+    assert "HR reference: 64x32, as asked" in result.output and result.exit_code == 1
+
+
 def test_too_few_crops_are_refused(inputs: Path) -> None:
     (inputs / "crops/00.png").unlink()
     result = run(inputs)

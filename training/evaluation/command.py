@@ -33,7 +33,15 @@ from training.export.manifest_file import update_manifest
 from training.options import Counts, Data, Kind, ManifestFile, Protocol, Seed, Split
 
 BundleFolder = Annotated[Path | None, typer.Option(help="an exported bundle")]
-Checkpoint = Annotated[Path | None, typer.Option(help="DGRL weights (.safetensors), with --rcan")]
+Checkpoint = Annotated[
+    Path | None, typer.Option("--dgrl", "--checkpoint", help="DGRL weights (.safetensors), with --rcan")
+]
+HRReference = Annotated[
+    tuple[int, int] | None,
+    typer.Option(
+        help="HEIGHT WIDTH that a checkpoint's RCAN leads to; default: what its training record says"
+    ),
+]
 Rcan = Annotated[list[Path] | None, typer.Option(help="RCAN weights for a checkpoint; may be repeated")]
 Rates = Annotated[list[float] | None, typer.Option("--far", help="false-accept rates; may be repeated")]
 ProviderOption = Annotated[Provider, typer.Option(help="what runs a bundle")]
@@ -49,6 +57,7 @@ def evaluate(
     bundle: BundleFolder = None,
     checkpoint: Checkpoint = None,
     rcan: Rcan = None,
+    hr_reference: HRReference = None,
     baseline: Annotated[
         Path | None, typer.Option(help="ImageNet ResNet-50 weights, as a further row")
     ] = None,
@@ -82,7 +91,7 @@ def evaluate(
     with clear_errors():
         console = Console()
         if bundle is None and checkpoint is None and baseline is None:
-            raise typer.BadParameter("nothing to evaluate: give --bundle, --checkpoint or --baseline")
+            raise typer.BadParameter("nothing to evaluate: give --bundle, --dgrl or --baseline")
         if bundle is None and (into_bundle or calibration):
             raise typer.BadParameter("--into-bundle and --calibration need --bundle")
         if (flip or rerank) and (into_bundle or calibration):
@@ -110,7 +119,9 @@ def evaluate(
         if bundle is not None:
             subjects.append((bundle_subject(bundle, provider, precision), wanted))
         if checkpoint is not None:
-            subjects.append((checkpoint_subject(checkpoint, rcan or [], precision, device), wanted))
+            subjects.append(
+                (checkpoint_subject(checkpoint, rcan or [], precision, device, hr_reference), wanted)
+            )
         if baseline is not None:
             subjects.append((baseline_subject(baseline, precision, device), [Variant.SUPER_RESOLVED]))
         runs: list[Run] = []

@@ -35,22 +35,35 @@ def bundle_subject(bundle: Path, provider: Provider, precision: Precision) -> Su
 # torch is imported where it is needed: a bundle is evaluated without it
 
 
-def checkpoint_subject(checkpoint: Path, rcan: Sequence[Path], precision: Precision, device: str) -> Subject:
+def checkpoint_subject(
+    checkpoint: Path,
+    rcan: Sequence[Path],
+    precision: Precision,
+    device: str,
+    hr_reference: tuple[int, int] | None,
+) -> Subject:
+    """The HR reference is that of the training record beside the checkpoint, unless given."""
     from model.weights import load_dgrl, load_rcan
+    from training.config import HR_REFERENCE
     from training.evaluation.torch_encoders import CheckpointEncoder
+    from training.record import RECORD_NAME, read_record
 
     computed = _torch_precision(precision)
+    record = checkpoint.parent / RECORD_NAME
+    recorded = read_record(record).hr_reference if record.is_file() else None
+    reference = hr_reference or recorded or HR_REFERENCE
     networks = [load_rcan(path) for path in rcan]
     encoder = CheckpointEncoder(
         load_dgrl(checkpoint).embedder,
         {scale: network for network in networks for scale in network.config.scales},
+        hr_reference=reference,
         device=_device(device),
         precision=computed,
     )
     measured = Measured(
         name=encoder.name,
         identity="+".join(sha256_of(path)[:16] for path in (checkpoint, *rcan)),
-        source=checkpoint.name,
+        source=f"{checkpoint.name}, HR reference {reference[0]}x{reference[1]}",
         provider=f"torch {_device(device)}",
         precision=computed,
     )

@@ -16,11 +16,9 @@ from model.embedder import Embedder
 from model.pretrained import load_imagenet
 from model.rcan import RCAN, to_pixels
 from model.resnet import Bottleneck, make_stage
-from training.config import Precision
+from training.config import HR_REFERENCE, Precision
 from training.device import Normalise, autocast, channels_last, pixels_to_tensor
 from training.evaluation.encoders import LOW_RESOLUTION, Vectors
-
-HR_REFERENCE = (128, 64)  # what super-resolution leads to: the native buckets are its fractions
 
 
 class CheckpointEncoder:

@@ -4,12 +4,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 
-from model.bundle.manifest import TrainingRecord
 from model.bundle.preprocessing import ImageError
 from model.weights import WeightsError, load_dgrl, load_rcan
+from training.config import HR_REFERENCE, ConfigError
 from training.data.records import DatasetError
 from training.export.bundle import export_bundle
 from training.export.config import ExportConfig, ExportError, Networks
@@ -17,6 +16,7 @@ from training.export.gate import GateFailed
 from training.export.pictures import TooFewCrops, read_crops
 from training.export.rank1 import market1501_rank1
 from training.export.storage import StoredPrecision
+from training.record import read_record
 
 
 def export(
@@ -28,20 +28,28 @@ def export(
     name: Annotated[str | None, typer.Option(help="The bundle's name (the folder's unless given).")] = None,
     precision: Annotated[StoredPrecision, typer.Option(help="Of the encoders' stored weights.")] = "float16",
     resolver_precision: Annotated[StoredPrecision, typer.Option(help="Of the super-resolvers'.")] = "float32",
+    hr_reference: Annotated[
+        tuple[int, int] | None,
+        typer.Option(help="HEIGHT WIDTH that super-resolution leads to (the record's unless given)."),
+    ] = None,
     market1501: Annotated[
         Path | None, typer.Option(help="Market-1501: also check Rank-1 in bfloat16 against float32.")
     ] = None,
 ) -> None:
     """Export a bundle from checkpoints, if it passes the parity gate."""
     console, errors = Console(), Console(stderr=True)
-    config = ExportConfig(name or out.name, precision, resolver_precision)
     try:
+        training = read_record(record)
+        reference = hr_reference or training.hr_reference or HR_REFERENCE
+        whose = "as asked" if hr_reference else "the record's" if training.hr_reference else "the usual one"
+        console.print(f"HR reference: {reference[0]}x{reference[1]}, {whose}", highlight=False)
+        config = ExportConfig(name or out.name, precision, resolver_precision, reference)
         networks = Networks(load_dgrl(dgrl).embedder, tuple(load_rcan(path) for path in rcan))
         manifest = export_bundle(
             networks,
             read_crops(crops),
             out,
-            TrainingRecord.model_validate_json(record.read_bytes()),
+            training,
             config,
             rank1=market1501_rank1(market1501) if market1501 else None,
             say=lambda line: console.print(line, highlight=False, soft_wrap=True),
@@ -56,7 +64,7 @@ def export(
         ImageError,
         DatasetError,
         OSError,
-        ValidationError,
+        ConfigError,
     ) as error:
         errors.print(f"No bundle was written: {error}", soft_wrap=True)
         raise typer.Exit(1) from error

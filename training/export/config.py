@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from model.embedder import Embedder
 from model.rcan import RCAN
+from training.config import HR_REFERENCE
 from training.export.gate import Limits
 from training.export.pictures import Bucket
 from training.export.storage import FILE_LIMIT, StoredPrecision
@@ -20,7 +21,7 @@ class ExportConfig:
     name: str
     precision: StoredPrecision = "float16"  # of the encoders' weights
     resolver_precision: StoredPrecision = "float32"
-    hr_reference: tuple[int, int] = (128, 64)
+    hr_reference: tuple[int, int] = HR_REFERENCE
     file_limit: int = FILE_LIMIT
     limits: Limits = field(default_factory=Limits)
 
