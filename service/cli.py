@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from service import cli_audit, cli_backup, cli_client, cli_keys, cli_reembed
+from service import cli_audit, cli_backup, cli_enrol, cli_keys, cli_query, cli_reembed
 from service.demo.__main__ import demo
 from service.version import version
 
@@ -13,8 +13,8 @@ app = typer.Typer(
     help="Cross-resolution person re-identification.", no_args_is_help=True, add_completion=False
 )
 app.add_typer(cli_keys.app, name="keys", help="Who may use the service.")
-app.command("enrol")(cli_client.enrol)
-app.command("query")(cli_client.query)
+app.command("enrol")(cli_enrol.enrol)
+app.command("query")(cli_query.query)
 app.command("audit")(cli_audit.audit)
 app.command("backup")(cli_backup.backup)
 app.command("restore")(cli_backup.restore)

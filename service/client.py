@@ -16,6 +16,8 @@ from service.schemas_query import EmbedAnswer, QueryAnswer, VerifyAnswer
 from service.schemas_reembedding import MissingImage, MissingImages, ReembeddingState
 
 Source = Path | bytes
+PAGE = "1000"  # entries, the most that the service gives at once
+_LONGEST_WAIT_S = 10.0
 P = TypeVar("P", bound=Paged)
 _BUSY = frozenset({429, 503})
 
@@ -64,17 +66,17 @@ class Client:
 
     def identities(self, prefix: str = "") -> Iterator[IdentityOut]:
         """All of them, page by page."""
-        for page in self._pages(Identities, "/gallery", {"prefix": prefix}):
+        for page in self._pages(Identities, "/gallery", {"prefix": prefix, "limit": PAGE}):
             yield from page.identities
 
     def images(self, identity: str) -> Iterator[ImageOut]:
         """All of them, page by page."""
-        for page in self._pages(IdentityImages, _address(identity)):
+        for page in self._pages(IdentityImages, _address(identity), {"limit": PAGE}):
             yield from page.images
 
     def audit(self) -> Iterator[AuditEntry]:
         """The whole audit log, page by page, from the oldest line to the newest."""
-        for page in self._pages(AuditPage, "/audit", {"limit": "1000"}):
+        for page in self._pages(AuditPage, "/audit", {"limit": PAGE}):
             yield from page.lines
 
     def picture(self, identity: str, image_id: str) -> bytes:
@@ -96,7 +98,7 @@ class Client:
 
     def missing(self) -> Iterator[MissingImage]:
         """What must be enrolled again; all of it, page by page."""
-        for page in self._pages(MissingImages, "/reembedding/missing"):
+        for page in self._pages(MissingImages, "/reembedding/missing", {"limit": PAGE}):
             yield from page.images
 
     def switch(self, *, forget_missing: bool = False) -> ReembeddingState:
@@ -109,8 +111,8 @@ class Client:
     def model(self) -> dict[str, Any]:
         return dict(httpx.Response(200, content=self._get("/model", {})).json())
 
-    def _pages(self, kind: type[P], path: str, params: Mapping[str, str] | None = None) -> Iterator[P]:
-        asked = dict(params or {})
+    def _pages(self, kind: type[P], path: str, params: Mapping[str, str]) -> Iterator[P]:
+        asked = dict(params)
         while True:
             page = kind.model_validate_json(self._get(path, asked))
             yield page
@@ -126,7 +128,7 @@ class Client:
             files = []
             for number, source in enumerate(images):
                 file = stack.enter_context(source.open("rb")) if isinstance(source, Path) else source
-                name = source.name if isinstance(source, Path) else f"{number}"
+                name = _readable(source.name) if isinstance(source, Path) else f"{number}"
                 files.append(("images", (name, file)))
             return self._send("POST", path, files=files, data=fields)
 
@@ -135,7 +137,7 @@ class Client:
             response = self._http.request(method, path, **content)
             if response.status_code not in _BUSY or attempt == self._retries:
                 break
-            time.sleep(float(response.headers.get("retry-after", 2**attempt / 4)))
+            time.sleep(float(response.headers.get("retry-after", min(2**attempt / 4, _LONGEST_WAIT_S))))
         if response.is_success:
             return response.content
         raise ServiceError(response.status_code, _problem(response))
@@ -145,6 +147,11 @@ def _problem(response: httpx.Response) -> dict[str, Any]:
     if "json" in response.headers.get("content-type", ""):
         return dict(response.json())
     return {"title": response.reason_phrase, "detail": response.text[:200]}
+
+
+def _readable(name: str) -> str:
+    """File systems allow names that are no text."""
+    return name.encode("utf-8", "replace").decode()
 
 
 def _address(identity: str) -> str:

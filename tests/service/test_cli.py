@@ -124,17 +124,6 @@ def people(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path / "people"
 
 
-def test_bulk_enrolment_resumes_and_reports(client: httpx.Client, live: Live, people: Path) -> None:
-    runner = CliRunner(env={"DGRL_URL": live.url})
-    assert "6 enrolled" in runner.invoke(app, ["enrol", str(people)]).stdout
-    (people / "person 1" / "new.png").write_bytes(encoded(person(1, variant=9)))
-    assert "6 already there, 1 enrolled" in runner.invoke(app, ["enrol", str(people)]).stdout
-    (people / "person 1" / "bad.png").write_bytes(b"no picture")
-    third = runner.invoke(app, ["enrol", str(people)])
-    assert third.exit_code == 1 and "1 rejected" in third.stdout and "person 1/bad.png" in third.stderr
-    assert [i["images"] for i in client.get("/gallery").json()["identities"]] == [2, 3, 2]
-
-
 def test_query_prints_a_ranking(client: httpx.Client, live: Live, people: Path, tmp_path: Path) -> None:
     runner = CliRunner(env={"DGRL_URL": live.url, "COLUMNS": "120"})
     runner.invoke(app, ["enrol", str(people)])

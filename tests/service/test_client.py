@@ -20,7 +20,8 @@ def mine(client: httpx.Client, live: Live) -> Client:
     return Client(live.url)
 
 
-def test_listings_are_complete_beyond_one_page(mine: Client) -> None:
+def test_listings_are_complete_beyond_one_page(mine: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.client.PAGE", "100")
     with mine:
         for number in range(103):
             mine.enrol(f"p{number:03}", [encoded(person(number))], camera="c1")

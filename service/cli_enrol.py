@@ -1,0 +1,78 @@
+"""`dgrl enrol`: a folder or a table of images."""
+
+import csv
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import track
+
+from service.bulk import Bulk, Outcome
+from service.bulk_source import items_of
+from service.cli_common import DEFAULT_URL, Complaints, Key, Url
+from service.client import Client
+
+_PATIENCE = 20  # tries of one request while the service is at its limit
+
+
+def enrol(
+    source: Annotated[
+        Path,
+        typer.Argument(exists=True, help="a folder IDENTITY/*.jpg or IDENTITY/CAMERA/*.jpg, or a CSV"),
+    ],
+    camera: Annotated[str | None, typer.Option(help="the camera of images that have none")] = None,
+    parallel: Annotated[int, typer.Option(min=1, max=64, help="requests at a time")] = 4,
+    results: Annotated[
+        Path | None, typer.Option(help="write a CSV: path, identity, status, image_id, detail")
+    ] = None,
+    url: Url = DEFAULT_URL,
+    key: Key = None,
+) -> None:
+    """Enrol many images. What the gallery already holds is not sent again: run it again after an interruption.
+
+    A CSV has the columns path (relative to it) and identity, and optionally camera, captured_at and metadata (JSON).
+    """
+    outcomes: Counter[str] = Counter()
+    with Complaints(), Client(url, key, retries=_PATIENCE) as client, _table(results) as write:
+        items = items_of(source, camera)
+        start = time.perf_counter()
+        try:
+            found = Bulk(client, parallel).enrol(items)
+            for outcome in track(found, "Enrolling", total=len(items), console=Console(stderr=True)):
+                outcomes[outcome.status] += 1
+                write(outcome)
+                if outcome.status == "rejected":
+                    typer.echo(
+                        f"{outcome.item.identity}/{outcome.item.path.name}: {outcome.detail}", err=True
+                    )
+        finally:
+            _summarise(outcomes, time.perf_counter() - start)
+    raise typer.Exit(1 if outcomes["rejected"] else 0)
+
+
+def _summarise(outcomes: Counter[str], seconds: float) -> None:
+    typer.echo(", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items())) or "no images")
+    sent = outcomes.total() - outcomes["already there"]
+    if sent:
+        typer.echo(f"{sent} images sent in {seconds:.1f} s: {sent / seconds:.0f} images/s")
+
+
+@contextmanager
+def _table(path: Path | None) -> Iterator[Callable[[Outcome], None]]:
+    if path is None:
+        yield lambda _: None
+        return
+    with path.open("w", encoding="utf-8", errors="replace", newline="", buffering=1) as file:
+        writer = csv.writer(file)
+        writer.writerow(("path", "identity", "status", "image_id", "detail"))
+        yield lambda o: _write(writer.writerow, o)
+
+
+def _write(writerow: Callable[[list[str]], object], outcome: Outcome) -> None:
+    item = outcome.item
+    writerow([str(item.path), item.identity, outcome.status, outcome.image_id, outcome.detail])

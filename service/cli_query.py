@@ -1,0 +1,39 @@
+"""`dgrl query`: who is this?"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from service.cli_common import DEFAULT_URL, Complaints, Key, Url
+from service.client import Client
+from service.schemas_query import QueryAnswer
+
+
+def query(
+    images: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="crops of one person")],
+    top_k: Annotated[int, typer.Option(help="identities to print")] = 10,
+    url: Url = DEFAULT_URL,
+    key: Key = None,
+) -> None:
+    """Ask who is on one or several small crops of one person."""
+    with Complaints(), Client(url, key) as client:
+        _print(client.query(images, top_k=top_k))
+
+
+def _print(answer: QueryAnswer) -> None:
+    probe = answer.probe
+    way = f"super-resolved x{probe.scale}" if probe.scale else f"no super-resolution, {probe.branch} stem"
+    table = Table(title=f"{probe.width}x{probe.height} pixels, {way}, {answer.timing_ms.total:.0f} ms")
+    for column in ("rank", "identity", "score", "probability", "match"):
+        table.add_column(column)
+    for match in answer.matches:
+        probability = "" if match.probability is None else f"{match.probability:.3f}"
+        decided = "" if match.match is None else ("yes" if match.match else "no")
+        table.add_row(str(match.rank), match.identity, f"{match.score:.4f}", probability, decided)
+    console = Console()
+    console.print(table)
+    if answer.calibration.note:
+        console.print(answer.calibration.note)
