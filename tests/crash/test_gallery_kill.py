@@ -2,30 +2,39 @@
 
 import json
 import random
-import signal
-import subprocess
-import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from index import Gallery, open_gallery
-from tests.crash.gallery_worker import BUNDLE, DIMENSION, THREADS, State, after, vector
+from index import Enrolment, Gallery
+from index.backup import prove, read_manifest
+from tests.crash.gallery_worker import THREADS, State, after, opened, picture, vector
+from tests.support.zygote import Zygote, zygote
+
+Said = list[tuple[int, str, list[str]]]
 
 
-def run_and_kill(path: Path, seed: int, seconds: float) -> list[tuple[int, str, list[str]]]:
+@pytest.fixture(scope="module")
+def workers() -> Iterator[Zygote]:
+    with zygote("tests.crash.gallery_worker:work") as process:
+        yield process
+
+
+def run_and_kill(workers: Zygote, path: Path, seed: int, seconds: float, **options: object) -> Said:
     """What a worker said before it was killed `seconds` after its first change."""
-    command = [sys.executable, "-m", "tests.crash.gallery_worker", str(path), str(seed)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as worker:
-        assert worker.stdout is not None
-        first = worker.stdout.readline()
-        time.sleep(seconds)
-        worker.send_signal(signal.SIGKILL)
-        rest = worker.stdout.read()
-    assert worker.returncode == -signal.SIGKILL, "the worker ended by itself"
-    return [tuple(json.loads(line)) for line in (first + rest).splitlines()]
+    said = path.with_name("said")
+    said.write_bytes(b"")
+    worker = workers.fork(path=str(path), said=str(said), seed=seed, **options)
+    while not said.stat().st_size:
+        assert worker.poll() is None, "the worker ended by itself"
+        time.sleep(0.001)
+    time.sleep(seconds)
+    assert worker.poll() is None, "the worker ended by itself"
+    worker.kill()
+    return [tuple(json.loads(line)) for line in said.read_text().split("\n")[:-1]]
 
 
 def held(gallery: Gallery, thread: int) -> State:
@@ -42,7 +51,7 @@ def same(one: State, other: State) -> bool:
     }
 
 
-def verify(gallery: Gallery, states: list[State], said: list[tuple[int, str, list[str]]]) -> list[State]:
+def verify(gallery: Gallery, states: list[State], said: Said) -> list[State]:
     """The states that the threads' people are in now, each of which the acknowledgements allow."""
     gallery.check()
     found = []
@@ -58,28 +67,47 @@ def verify(gallery: Gallery, states: list[State], said: list[tuple[int, str, lis
         for name, hashes in now.items():
             matches = gallery.search(np.array([vector(content) for content in hashes]), 1, supports=1)
             assert all(match[0].identity == name and match[0].score > 0.999 for match in matches)
+            for image in gallery.images(name, limit=10_000).items:
+                assert gallery.image(name, image.image_id) in (picture(image.content_hash), None)
     return found
 
 
-@pytest.mark.parametrize("rounds", [6, pytest.param(200, marks=pytest.mark.long)])
-def test_kill_during_changes(tmp_path: Path, rounds: int) -> None:
+@pytest.mark.parametrize("kind", ["changes", "upkeep", "close"])
+@pytest.mark.parametrize("rounds", [4, pytest.param(200, marks=pytest.mark.long)])
+def test_kill(workers: Zygote, tmp_path: Path, rounds: int, kind: str) -> None:
+    """During changes alone; with vacuum, the erasing of deleted bytes and backups beside them; during the close."""
     path, moments = tmp_path / "gallery.db", random.Random(0)
     states: list[State] = [{} for _ in range(THREADS)]
-    acknowledged = 0
+    acknowledged = backups = snapshots = 0
     for seed in range(rounds):
-        said = run_and_kill(path, seed, moments.uniform(0.0, 0.4))
+        if kind == "close":
+            said = run_and_kill(workers, path, seed, moments.uniform(0.02, 0.07), close_after=0.03)
+            snapshots += path.with_name("gallery.db.snapshot").exists()
+        else:
+            said = run_and_kill(workers, path, seed, moments.uniform(0.0, 0.4), upkeep=kind == "upkeep")
         acknowledged += sum(word == "done" for _, word, _ in said)
-        gallery = open_gallery(f"sqlite:///{path}", bundle_id=BUNDLE, dimension=DIMENSION)
+        backups += complete_backups(tmp_path, seed)
+        gallery = opened(path)
         states = verify(gallery, states, said)
         gallery.close()
+    print(
+        f"{rounds} kills ({kind}): {acknowledged} changes, {backups} backups, {snapshots} snapshots; no losses"
+    )
     assert acknowledged > rounds
+    assert bool(backups) == (kind == "upkeep")
+
+
+def complete_backups(folder: Path, seed: int) -> int:
+    """How many a worker finished; each of them is whole, and the unfinished one is not taken for one."""
+    found = [one for one in folder.glob(f"backup {seed} *") if one.suffix != ".partial"]
+    for backup in found:
+        prove(backup / "gallery.db", read_manifest(backup))
+    return len(found)
 
 
 def test_the_verification_notices(tmp_path: Path) -> None:
     """A lost image, one that came back, and one with another's vector are all found out."""
-    from index import Enrolment
-
-    gallery = open_gallery(f"sqlite:///{tmp_path / 'g.db'}", bundle_id=BUNDLE, dimension=DIMENSION)
+    gallery = opened(tmp_path / "g.db")
     gallery.add([Enrolment("t0 p0", vector("a"), "a")])
     empty: list[State] = [{} for _ in range(THREADS)]
     done = [(0, "begin", ["add", "t0 p0", "a"]), (0, "done", ["add", "t0 p0", "a"])]

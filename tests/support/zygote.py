@@ -43,6 +43,11 @@ class Fork:
         if self.poll() is None:
             os.kill(self.pid, sig)
 
+    def kill(self) -> None:
+        """As `kill -9` does: nothing more runs in it."""
+        self.send_signal(signal.SIGKILL)
+        self.wait()
+
 
 class Zygote:
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
