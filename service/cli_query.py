@@ -15,12 +15,15 @@ from service.schemas_query import QueryAnswer
 def query(
     images: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="crops of one person")],
     top_k: Annotated[int, typer.Option(help="identities to print")] = 10,
+    camera: Annotated[list[str] | None, typer.Option(help="only images of this camera; repeatable")] = None,
+    prefix: Annotated[str, typer.Option(help="only identities that start so")] = "",
+    rerank: Annotated[bool, typer.Option("--rerank", help="k-reciprocal order of the best")] = False,
     url: Url = DEFAULT_URL,
     key: Key = None,
 ) -> None:
     """Ask who is on one or several small crops of one person."""
     with Complaints(), Client(url, key) as client:
-        _print(client.query(images, top_k=top_k))
+        _print(client.query(images, top_k=top_k, camera=camera or [], prefix=prefix, rerank=rerank))
 
 
 def _print(answer: QueryAnswer) -> None:
@@ -35,5 +38,7 @@ def _print(answer: QueryAnswer) -> None:
         table.add_row(str(match.rank), match.identity, f"{match.score:.4f}", probability, decided)
     console = Console()
     console.print(table)
+    if answer.order != "score":
+        console.print(f"in {answer.order} order: scores need not descend")
     if answer.calibration.note:
         console.print(answer.calibration.note)

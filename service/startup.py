@@ -97,7 +97,7 @@ def _gallery(settings: Settings, bundles: Sequence[Bundle]) -> tuple[Gallery, Bu
 def _assemble(
     settings: Settings, gallery: Gallery, bundle: Bundle, other: Bundle | None, gate: Gate
 ) -> Services:
-    metrics, lanes = Metrics(), Lanes(settings.lanes)
+    metrics, lanes, admission = Metrics(), Lanes(settings.lanes), Admission(settings.queue_images)
     model = open_model(settings, bundle, lanes, metrics)
     services = Services(
         settings=settings,
@@ -105,13 +105,13 @@ def _assemble(
         other=other,
         gallery=gallery,
         gate=gate,
-        admission=Admission(settings.queue_images),
+        admission=admission,
         metrics=metrics,
         lanes=lanes,
         store_threads=ThreadPoolExecutor(_STORE_THREADS, thread_name_prefix="store"),
         notes=tuple(notes(settings, model, gallery, gate)),
     )
-    metrics.watch("dgrl_queue_images", "Images in work or waiting", lambda: services.admission.inside)
+    metrics.watch("dgrl_queue_images", "Images in work or waiting", lambda: admission.inside)
     metrics.watch("dgrl_gallery_images", "Images in the gallery", lambda: gallery.count().images)
     metrics.watch("dgrl_gallery_identities", "Identities in the gallery", lambda: gallery.count().identities)
     describe(services)

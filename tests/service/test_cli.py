@@ -132,6 +132,8 @@ def test_query_prints_a_ranking(client: httpx.Client, live: Live, people: Path, 
     printed = runner.invoke(app, ["query", str(probe)]).stdout
     assert "8x16 pixels, super-resolved x4" in printed
     assert printed.index("person 2") < printed.index("person 0")
+    printed = runner.invoke(app, ["query", str(probe), "--rerank", "--prefix", "person 1"]).stdout
+    assert "person 1" in printed and "person 0" not in printed and "k-reciprocal order" in printed
 
 
 def test_no_server_is_one_sentence(people: Path) -> None:

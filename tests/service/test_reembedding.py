@@ -1,8 +1,10 @@
 """Changing the bundle of a gallery that serves: the way there, back, out, and what happens meanwhile."""
 
+import gc
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -98,6 +100,7 @@ def test_there_and_back(serve: Serve, tiny_bundle: Path, wider: Path, tmp_path: 
         assert vectors(tmp_path / "data") == {"active": 7, "building": 7}
         assert scores(client) == before and client.get("/model").json()["bundle"] == id_of(tiny_bundle)
 
+        sessions = weakref.ref(live.services.inference)
         assert client.post("/reembedding/switch").json()["bundle"] == id_of(wider)
         after = client.post("/query", files={"images": encoded(person(6))}).json()
         assert after["bundle"] == id_of(wider) and after["matches"][0]["identity"] == "p6"
@@ -109,6 +112,8 @@ def test_there_and_back(serve: Serve, tiny_bundle: Path, wider: Path, tmp_path: 
         assert client.get("/readyz").json()["bundle"] == id_of(wider)
         enrol(client, 7)
         assert vectors(tmp_path / "data") == {"active": 8, "retired": 7}
+        gc.collect()
+        assert sessions() is None  # the old bundle's memory is free again
 
         assert begin(client)["images"] == 8  # the way back: only what came since is embedded
         assert client.post("/reembedding/switch").json()["bundle"] == id_of(tiny_bundle)
