@@ -8,7 +8,6 @@ import random
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from copy import deepcopy
@@ -18,19 +17,13 @@ from urllib.parse import quote
 import pytest
 
 from tests.crash.people import Change, Client
-from tests.crash.service import TARGET, forked
+from tests.crash.service import forked
 from tests.crash.traffic import change, connected, work_until_killed
 from tests.crash.verification import verify
 from tests.support.process import ServerProcess
-from tests.support.zygote import Zygote, zygote
+from tests.support.zygote import Zygote
 
 CLIENTS = 4
-
-
-@pytest.fixture(scope="module")
-def servers() -> Iterator[Zygote]:
-    with zygote(TARGET) as process:
-        yield process
 
 
 def kill_at_work(process: ServerProcess, clients: list[Client], seed: int, moments: random.Random) -> None:

@@ -23,6 +23,8 @@ def environment() -> dict[str, str]:
 
 
 class Process(Protocol):
+    pid: int
+
     def poll(self) -> int | None: ...
     def send_signal(self, sig: int) -> None: ...
     def wait(self, timeout: float | None = None) -> int: ...
@@ -33,7 +35,7 @@ class ServerProcess:
 
     def __init__(self, process: Process, log: Path) -> None:
         self._process, self._log = process, log
-        self.url = ""
+        self.url, self.pid = "", process.pid
 
     def wait_ready(self) -> None:
         """Reads the address from the log, then waits until it answers."""
