@@ -35,5 +35,9 @@ class Embedder(nn.Module):
         return self.stem_hr if branch == "hr" else self.stem_sr
 
     def forward(self, x: Tensor, branch: Branch) -> Tensor:
-        feature, _ = self.head(self.trunk(self.stem(branch)(x)).layer4)
+        return self.describe(self.stem(branch)(x))
+
+    def describe(self, maps: Tensor) -> Tensor:
+        """Either stem's shallow maps (B, C, H/4, W/4) to unit embeddings, float32 (B, D)."""
+        feature, _ = self.head(self.trunk(maps).layer4)
         return F.normalize(self.head.neck(feature), dim=-1)

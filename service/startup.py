@@ -24,7 +24,8 @@ from service.settings import Settings
 log = logging.getLogger("dgrl.service")
 
 _STORE_THREADS = 4
-_IN_MEMORY = {"float32": 4, "float16": 8}  # times the files: two encoders, their compiled copies, workspace
+_IN_MEMORY = {"float32": 3, "float16": 5}  # times the files: the compiled copies of the weights, workspace
+_WITHOUT_TRUNK = 3 / 5  # of all that once more: each encoder has a trunk of its own
 
 
 class StartupError(RuntimeError):
@@ -143,7 +144,8 @@ def _check_memory(bundles: Sequence[Bundle]) -> None:
 
 def _in_memory(bundle: Bundle) -> int:
     weights = sum((bundle.path / name).stat().st_size for name in bundle.manifest.files)
-    return weights * _IN_MEMORY[bundle.manifest.precision]
+    copies = 1 if bundle.manifest.encoders.trunk else 1 + _WITHOUT_TRUNK
+    return int(weights * _IN_MEMORY[bundle.manifest.precision] * copies)
 
 
 def _make_folder(path: Path) -> None:

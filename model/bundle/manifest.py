@@ -42,10 +42,17 @@ class Preprocessing(_Record):
 
 
 class Encoders(_Record):
-    """The two encoders: one per stem. Both map uint8 (N, height, width, 3) to unit float32 (N, dimension)."""
+    """The encoders of the two branches map uint8 (N, height, width, 3) to unit float32 (N, dimension).
+
+    Each is one graph, or a stem whose map goes on through the `trunk` that both share, held in memory once.
+    """
 
     hr: BundlePath
     sr: BundlePath
+    trunk: BundlePath | None = None
+
+    def files(self) -> set[str]:
+        return {name for name in (self.hr, self.sr, self.trunk) if name is not None}
 
 
 class SuperResolver(_Record):
@@ -147,7 +154,7 @@ class Manifest(_Record):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        named = {self.encoders.hr, self.encoders.sr, *(s.file for s in self.super_resolution)}
+        named = {*self.encoders.files(), *(s.file for s in self.super_resolution)}
         if missing := sorted(named - self.files.keys()):
             raise ValueError(f"files without a sha256: {', '.join(missing)}")
         if self.bundle_id != bundle_id(self.files):

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from model.bundle.encoder import Encoder
 from model.bundle.manifest import MANIFEST_NAME, Manifest, sha256_of
 from model.bundle.preprocessing import Pixels
 from model.bundle.routing import Branch
@@ -74,12 +75,17 @@ class Runtime:
             )
 
         self.manifest = bundle.manifest
-        encoders = bundle.manifest.encoders
-        self._encoders: dict[Branch, OnnxSession] = {"hr": session(encoders.hr), "sr": session(encoders.sr)}
-        self._resolvers = {s.scale: (s, session(s.file)) for s in bundle.manifest.super_resolution}
-        sessions = [*self._encoders.values(), *(s for _, s in self._resolvers.values())]
-        self.granted = _agreed({s.granted for s in sessions})
-        self.precision = _agreed({s.precision for s in sessions})
+        files = bundle.manifest.encoders
+        sessions = {name: session(name) for name in sorted(files.files())}
+        trunk = None if files.trunk is None else sessions[files.trunk]
+        self._encoders: dict[Branch, Encoder] = {
+            "hr": Encoder(sessions[files.hr], trunk),
+            "sr": Encoder(sessions[files.sr], trunk),
+        }
+        sessions |= {s.file: session(s.file) for s in bundle.manifest.super_resolution}
+        self._resolvers = {s.scale: (s, sessions[s.file]) for s in bundle.manifest.super_resolution}
+        self.granted = _agreed({s.granted for s in sessions.values()})
+        self.precision = _agreed({s.precision for s in sessions.values()})
 
     def super_resolve(self, images: Pixels, scale: int) -> Pixels:
         """uint8 (N, h, w, 3) of the scale's native bucket to uint8 (N, h*scale, w*scale, 3)."""

@@ -77,10 +77,26 @@ class OnnxSession:
         self._session, granted, self.precision = _open(path, options)
         self.granted: str = granted.value
         self._input = self._session.get_inputs()[0].name
+        self._output = self._session.get_outputs()[0].name
+        self._memory = "cuda" if granted in (Provider.CUDA, Provider.TENSORRT) else "cpu"
         log.info("%s runs on %s in %s", path.name, self.granted, self.precision)
 
     def run(self, batch: NDArray[np.uint8]) -> NDArray[Any]:
         result: NDArray[Any] = self._session.run(None, {self._input: batch})[0]
+        return result
+
+    def begin(self, batch: NDArray[np.uint8]) -> ort.OrtValue:
+        """As `run`, but the result stays in the memory of the device that computed it, for `take_up`."""
+        binding = self._session.io_binding()
+        binding.bind_cpu_input(self._input, batch)
+        binding.bind_output(self._output, self._memory)
+        self._session.run_with_iobinding(binding)
+        binding.synchronize_outputs()
+        return binding.get_outputs()[0]
+
+    def take_up(self, value: ort.OrtValue) -> NDArray[Any]:
+        """As `run`, on what another session began."""
+        result: NDArray[Any] = self._session.run_with_ort_values(None, {self._input: value})[0].numpy()
         return result
 
 

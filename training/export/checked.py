@@ -1,24 +1,27 @@
-"""One graph at a time: export, measure in float32, store, measure again as stored."""
+"""Graphs that belong together: export, measure in float32, store, measure again as stored."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Generic, TypeVar
 
 import onnx
 
-from model.bundle.manifest import Preprocessing, SuperResolver
+from model.bundle.encoder import Encoder
+from model.bundle.manifest import Encoders, Preprocessing, SuperResolver
 from model.bundle.preprocessing import Pixels
 from model.bundle.session import OnnxSession, Precision, Provider, offered_providers
 from model.embedder import Branch, Embedder
 from model.rcan import RCAN
 from training.export.gate import Limits, encoder_failures, resolver_failures
-from training.export.graphs import EncoderGraph, ResolverGraph, encoder_onnx, resolver_onnx
+from training.export.graphs import EncoderGraph, ResolverGraph, resolver_onnx, stem_onnx, trunk_onnx
 from training.export.parity import EncoderParity, ResolverParity, measure_encoder, measure_resolver
 from training.export.storage import StoredPrecision, WeightStore, with_external_weights
 
 T = TypeVar("T")
+Sessions = Callable[[str], OnnxSession]  # by the name of the graph's file
 _CHECKED_ON = (Provider.CPU, Provider.OPENVINO, Provider.CUDA)
 
 
@@ -27,7 +30,7 @@ class Checked(Generic[T]):
     """`exact` has float32 weights and runs on the CPU; `stored` is as written, on every provider at hand."""
 
     exact: T
-    stored: tuple[T, ...]
+    stored: Sequence[T]
 
 
 class CheckedGraphs:
@@ -39,36 +42,45 @@ class CheckedGraphs:
         self._limits = limits
         self._store = WeightStore(bundle, file_limit=file_limit)
 
-    def encoder(
+    def encoders(
         self,
-        file: str,
+        files: Encoders,
         embedder: Embedder,
-        branch: Branch,
         spec: Preprocessing,
         precision: StoredPrecision,
-        images: Pixels,
-    ) -> Checked[EncoderParity]:
-        network = EncoderGraph(embedder, branch, spec)
-        checked = self._write(
-            encoder_onnx(embedder, branch, spec),
-            file,
-            precision,
-            lambda session: measure_encoder(session, network, images),
-        )
-        self.failures += encoder_failures(file, checked.exact, "float32", self._limits)
-        for parity in checked.stored:
-            self.failures += encoder_failures(file, parity, precision, self._limits)
-        return checked
+        images: Mapping[Branch, Pixels],
+    ) -> list[Checked[EncoderParity]]:
+        """Both branches, each through its stem and the trunk; in the order of `images`."""
+        names: dict[Branch, str] = {"hr": files.hr, "sr": files.sr}
+        trunk = "trunk.onnx" if files.trunk is None else files.trunk
+        models = {names[branch]: stem_onnx(embedder, branch, spec) for branch in images}
+        models[trunk] = trunk_onnx(embedder, spec)
+
+        def measure(session: Sessions) -> list[EncoderParity]:
+            shared = session(trunk)
+            return [
+                measure_encoder(
+                    Encoder(session(names[branch]), shared).run, EncoderGraph(embedder, branch, spec), seen
+                )
+                for branch, seen in images.items()
+            ]
+
+        both = self._write(models, precision, measure)
+        each = [Checked(exact, stored) for exact, *stored in zip(both.exact, *both.stored, strict=True)]
+        for branch, checked in zip(images, each, strict=True):
+            self.failures += encoder_failures(names[branch], checked.exact, "float32", self._limits)
+            for parity in checked.stored:
+                self.failures += encoder_failures(names[branch], parity, precision, self._limits)
+        return each
 
     def resolver(
         self, entry: SuperResolver, rcan: RCAN, precision: StoredPrecision, images: Pixels
     ) -> Checked[ResolverParity]:
         network, file = ResolverGraph(rcan, entry.scale), entry.file
         checked = self._write(
-            resolver_onnx(rcan, entry.scale, entry.height, entry.width),
-            file,
+            {file: resolver_onnx(rcan, entry.scale, entry.height, entry.width)},
             precision,
-            lambda session: measure_resolver(session, network, images),
+            lambda session: measure_resolver(session(file).run, network, images),
         )
         self.failures += resolver_failures(file, checked.exact, "float32", self._limits)
         for parity in checked.stored:
@@ -77,29 +89,32 @@ class CheckedGraphs:
 
     def _write(
         self,
-        model: onnx.ModelProto,
-        file: str,
+        models: Mapping[str, onnx.ModelProto],
         precision: StoredPrecision,
-        measure: Callable[[OnnxSession], T],
+        measure: Callable[[Sessions], T],
     ) -> Checked[T]:
-        exact = None if precision == "float32" else self._measured_exactly(model, measure)
-        _save(with_external_weights(model, self._store, precision), self._bundle / file)
+        exact = None if precision == "float32" else self._measured_exactly(models, measure)
+        _save(models, self._bundle, self._store, precision)
         providers = [p for p in _CHECKED_ON if p in offered_providers()]
-        stored = tuple(measure(_session(self._bundle / file, p)) for p in providers)
+        stored = [measure(partial(_session, self._bundle, p)) for p in providers]
         return Checked(stored[0] if exact is None else exact, stored)
 
-    def _measured_exactly(self, model: onnx.ModelProto, measure: Callable[[OnnxSession], T]) -> T:
+    def _measured_exactly(self, models: Mapping[str, onnx.ModelProto], measure: Callable[[Sessions], T]) -> T:
         with TemporaryDirectory(dir=self._bundle.parent) as folder:
             store = WeightStore(Path(folder), file_limit=self._store.file_limit)
-            _save(with_external_weights(model, store, "float32"), Path(folder) / "graph.onnx")
-            return measure(_session(Path(folder) / "graph.onnx", Provider.CPU))
+            _save(models, Path(folder), store, "float32")
+            return measure(partial(_session, Path(folder), Provider.CPU))
 
 
-def _session(path: Path, provider: Provider) -> OnnxSession:
-    return OnnxSession(path, provider, precision=Precision.FLOAT32)
+def _session(folder: Path, provider: Provider, name: str) -> OnnxSession:
+    return OnnxSession(folder / name, provider, precision=Precision.FLOAT32)
 
 
-def _save(model: onnx.ModelProto, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(model.SerializeToString(deterministic=True))
-    onnx.checker.check_model(path)
+def _save(
+    models: Mapping[str, onnx.ModelProto], folder: Path, store: WeightStore, precision: StoredPrecision
+) -> None:
+    for name, model in models.items():
+        path = folder / name
+        stored = with_external_weights(model, store, precision)
+        path.write_bytes(stored.SerializeToString(deterministic=True))
+        onnx.checker.check_model(path)

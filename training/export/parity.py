@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 
 from model.bundle.preprocessing import Pixels
-from model.bundle.session import OnnxSession
 from training.export.graphs import EncoderGraph, ResolverGraph
 
 BATCHES = (1, 2, 7, 32)
@@ -36,12 +35,12 @@ class ResolverParity:
     mean_levels: float
 
 
-def measure_encoder(session: OnnxSession, network: EncoderGraph, images: Pixels) -> EncoderParity:
+def measure_encoder(run: Run, network: EncoderGraph, images: Pixels) -> EncoderParity:
     """At each of BATCHES, over all images."""
     eager = run_eager(network, images)
-    singles = in_batches(session.run, images, 1)
-    runs = [singles, *(in_batches(session.run, images, n) for n in BATCHES[1:])]
-    swapped = in_batches(session.run, np.ascontiguousarray(images[..., ::-1]), BATCHES[-1])
+    singles = in_batches(run, images, 1)
+    runs = [singles, *(in_batches(run, images, n) for n in BATCHES[1:])]
+    swapped = in_batches(run, np.ascontiguousarray(images[..., ::-1]), BATCHES[-1])
     return EncoderParity(
         max_difference=max(float(np.abs(run - eager).max()) for run in runs),
         min_cosine=min(float(_cosines(run, eager).min()) for run in runs),
@@ -51,10 +50,10 @@ def measure_encoder(session: OnnxSession, network: EncoderGraph, images: Pixels)
     )
 
 
-def measure_resolver(session: OnnxSession, network: ResolverGraph, images: Pixels) -> ResolverParity:
+def measure_resolver(run: Run, network: ResolverGraph, images: Pixels) -> ResolverParity:
     """At each of BATCHES, over all images."""
     eager = run_eager(network, images).astype(np.int16)
-    apart = [np.abs(in_batches(session.run, images, n).astype(np.int16) - eager) for n in BATCHES]
+    apart = [np.abs(in_batches(run, images, n).astype(np.int16) - eager) for n in BATCHES]
     return ResolverParity(
         max_levels=max(int(d.max()) for d in apart),
         differing=max(float((d > 0).mean()) for d in apart),

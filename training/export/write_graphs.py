@@ -9,6 +9,7 @@ from PIL import Image
 
 from model.bundle.manifest import Encoders, Parity, Preprocessing, SuperResolver
 from model.bundle.preprocessing import Pixels
+from model.embedder import Branch
 from model.rcan import RCAN
 from training.export.checked import Checked, CheckedGraphs
 from training.export.config import ExportConfig, Networks
@@ -18,7 +19,7 @@ from training.export.parity import BATCHES, EncoderParity, ResolverParity, run_e
 from training.export.pictures import Bucket, as_input, as_low_resolution
 
 Say = Callable[[str], None]
-ENCODERS = Encoders(hr="hr.onnx", sr="sr.onnx")
+ENCODERS = Encoders(hr="hr.onnx", sr="sr.onnx", trunk="trunk.onnx")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +47,13 @@ def write_graphs(
         resolvers[entry] = graphs.resolver(entry, rcan, config.resolver_precision, low)
         say(f"{entry.file}: {resolvers[entry].stored[0]}")
         enlarged.append(_enlarged(rcan, scale, low, spec))
-    hr = graphs.encoder(ENCODERS.hr, embedder, "hr", spec, config.precision, sharp)
-    say(f"{ENCODERS.hr}: {hr.stored[0]}")
-    sr = graphs.encoder(ENCODERS.sr, embedder, "sr", spec, config.precision, _in_turn(enlarged or [sharp]))
-    say(f"{ENCODERS.sr}: {sr.stored[0]}")
+    seen: dict[Branch, Pixels] = {"hr": sharp, "sr": _in_turn(enlarged or [sharp])}
+    encoders = graphs.encoders(ENCODERS, embedder, spec, config.precision, seen)
+    for branch, checked in zip(seen, encoders, strict=True):
+        say(f"encoder {branch}: {checked.stored[0]}")
     if graphs.failures:
         raise GateFailed("\n".join(graphs.failures))
-    return Written(spec, tuple(resolvers), _parity(len(crops), [hr, sr], list(resolvers.values())))
+    return Written(spec, tuple(resolvers), _parity(len(crops), encoders, list(resolvers.values())))
 
 
 def _entry(bucket: Bucket) -> SuperResolver:
