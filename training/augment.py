@@ -18,6 +18,10 @@ class Draws:
     numbers: Tensor
     padding: int
 
+    def of(self, rows: slice) -> "Draws":
+        """Those of some pairs."""
+        return Draws(self.numbers[rows], self.padding)
+
 
 def draw(count: int, size: tuple[int, int], config: AugmentConfig, random: torch.Generator) -> Draws:
     """Draws for `count` pairs of `size` (height, width), on the CPU."""

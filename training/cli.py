@@ -19,6 +19,7 @@ from training.data.opened import open_manifest, root_of
 from training.data.sources import Source
 from training.data.unseen import check_not_trained_on
 from training.device import choose_device
+from training.distributed import joined, refuse_processes
 from training.evaluation.average import average
 from training.evaluation.command import calibrate, evaluate
 from training.evaluation.errors import clear_errors
@@ -70,6 +71,7 @@ def rcan(
 ) -> None:
     """Train the super-resolver on the training identities."""
     with _said():
+        refuse_processes("dgrl-train rcan")
         data = _data(root, manifest, dataset, protocol, split, seed, strict_counts, cache)
         quality = run_rcan(load_recipe(RCANRecipe(), recipe), data, out, choose_device(device))
         Console().print(describe_rcan(load_rcan(out / WEIGHTS_NAME)), _table(quality))
@@ -95,10 +97,11 @@ def dgrl(
     device: Device = "auto",
     strict_counts: Counts = True,
 ) -> None:
-    """Train DGRL on pairs of HR images and their super-resolved twins."""
-    with _said():
-        chosen, given = choose_device(device), load_recipe(DGRLRecipe(), recipe)
-        data = _data(root, manifest, dataset, protocol, split, seed, strict_counts, cache)
+    """Train DGRL on pairs of HR images and their super-resolved twins; under torchrun, on several GPUs."""
+    with _said(), joined(device) as (ranks, chosen):
+        given = load_recipe(DGRLRecipe(), recipe)
+        with ranks.main_first():
+            data = _data(root, manifest, dataset, protocol, split, seed, strict_counts, cache)
         check_enlargement(data.manifest, rcan, bilinear)
         check_not_trained_on([path for path in (rcan, start_from) if path], data.manifest)
         enlarge: Enlargement | None = load_rcan(rcan) if rcan else "bilinear" if bilinear else None
@@ -107,8 +110,9 @@ def dgrl(
             start = from_imagenet(used.model, used.seed, imagenet)
         else:
             start = from_checkpoint(used.model, used.seed, start_from)
-        weights = run_dgrl(used, data, start, enlarge, rcan, out, chosen)
-        Console().print(f"{weights}: started from {start.source}", highlight=False)
+        weights = run_dgrl(used, data, start, enlarge, rcan, out, chosen, ranks)
+        if ranks.main:
+            Console().print(f"{weights}: started from {start.source}", highlight=False)
 
 
 @app.command()
@@ -133,6 +137,7 @@ def ablate(
 ) -> None:
     """Train and evaluate the rows of the paper's Tables II and III on one recipe, and others that --row names."""
     with _said():
+        refuse_processes("dgrl-train ablate")
         resolvers: dict[Resolver, RCAN] = {"rcan": load_rcan(rcan)}
         if light_rcan is not None:
             resolvers["light"] = load_rcan(light_rcan)

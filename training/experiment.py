@@ -13,6 +13,7 @@ from model.rcan import RCAN
 from training.config import FROM_DATA, ConfigError, DGRLRecipe, RCANRecipe
 from training.data.manifest import RUN_MANIFEST, Entry, Manifest, read_manifest, write_manifest
 from training.data.records import DatasetError
+from training.distributed import ALONE, Ranks
 from training.native_pairs import native_pairs
 from training.packed import high_resolution
 from training.pair_store import Pairs
@@ -82,16 +83,20 @@ def run_dgrl(
     rcan_weights: Path | None,
     folder: Path,
     device: torch.device,
+    ranks: Ranks = ALONE,
 ) -> Path:
     """Train DGRL on HR/SR pairs; the weights' path. A record for the exporter is written beside them.
 
     `recipe` has the data's identities. `enlarge` is None for a set with native pairs, and only there.
     """
-    _start(folder, data.manifest)
-    pairs = make_pairs(recipe, data, enlarge, device)
-    weights = train_dgrl(recipe, start.network, pairs, folder, device)
-    record = make_record(recipe, data.manifest, start, rcan_weights, device)
-    (folder / RECORD_NAME).write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    with ranks.main_first():  # it makes the caches
+        if ranks.main:
+            _start(folder, data.manifest)
+        pairs = make_pairs(recipe, data, enlarge, device)
+    weights = train_dgrl(recipe, start.network, pairs, folder, device, ranks)
+    if ranks.main:
+        record = make_record(recipe, data.manifest, start, rcan_weights, device)
+        (folder / RECORD_NAME).write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return weights
 
 

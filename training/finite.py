@@ -5,7 +5,7 @@ arrived: one or two steps later, as far as the host runs ahead. On a CPU they ar
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -37,10 +37,9 @@ class FiniteWatch:
     def __init__(self) -> None:
         self._sent: deque[_Sent] = deque()
 
-    def note(self, step: int, losses: Mapping[str, Tensor]) -> None:
-        """Look at step `step`'s losses (scalars) as soon as they are there, and now at those that are."""
-        values, arrival = _to_host(torch.stack(list(losses.values())).detach().float())
-        self.expect(step, list(losses), values, arrival)
+    def note(self, step: int, names: list[str], losses: Tensor) -> None:
+        """Look at step `step`'s losses (one a name) as soon as they are there, and now at those that are."""
+        self.expect(step, names, *_to_host(losses))
 
     def expect(self, step: int, names: list[str], values: Tensor, arrival: Arrival | None) -> None:
         """The same, for values on their way to host memory."""

@@ -14,8 +14,8 @@ log = logging.getLogger("training")
 class Progress:
     """Counts images, prints a line every `every` steps and writes the same figures for TensorBoard."""
 
-    def __init__(self, folder: Path, *, steps: int, first: int, every: int) -> None:
-        self._writer = SummaryWriter(str(folder))
+    def __init__(self, folder: Path, *, steps: int, first: int, every: int, silent: bool = False) -> None:
+        self._writer = None if silent else SummaryWriter(str(folder))
         self._steps, self._every = steps, every
         self._started = self._since = time.monotonic()
         self._first, self._images = first, 0
@@ -26,7 +26,8 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._writer.close()
+        if self._writer:
+            self._writer.close()
 
     def due(self, step: int) -> bool:
         """Whether step `step` (counted from 0) is one to log."""
@@ -38,6 +39,8 @@ class Progress:
 
     def report(self, step: int, figures: dict[str, float]) -> None:
         """Log the figures of step `step`, the speed since the last report, and the time left."""
+        if not self._writer:
+            return
         now = time.monotonic()
         speed = self._images / max(now - self._since, 1e-9)
         left = (now - self._started) / (step + 1 - self._first) * (self._steps - step - 1)

@@ -31,7 +31,7 @@ class PKSampler:
             raise ValueError(
                 "a batch needs at least two identities: each image needs another person to differ from"
             )
-        self._p = min(identities_per_batch, len(self._images))
+        self.identities = min(identities_per_batch, len(self._images))
         self._k, self._seed = per_identity, seed
         self.steps_per_epoch = max(1, len(labels) // (identities_per_batch * per_identity))
         self._epoch = lru_cache(maxsize=2)(self._draw_epoch)
@@ -47,12 +47,12 @@ class PKSampler:
         order: list[int] = []
         batches = []
         for _ in range(self.steps_per_epoch):
-            if len(order) < self._p:
+            if len(order) < self.identities:
                 fresh = random.permutation(len(self._images)).tolist()
                 order += sorted(
                     fresh, key=order.__contains__
                 )  # no identity twice in the batch that spans two passes
-            chosen, order = order[: self._p], order[self._p :]
+            chosen, order = order[: self.identities], order[self.identities :]
             batches.append(np.concatenate([self._take(decks, identity, random) for identity in chosen]))
         return batches
 

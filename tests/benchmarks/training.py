@@ -114,7 +114,7 @@ def main(
 
             def loop(clock: Kept) -> None:
                 with tempfile.TemporaryDirectory() as out:
-                    train_dgrl(whole, made(recipe, chosen), pairs, Path(out), chosen, clock)
+                    train_dgrl(whole, made(recipe, chosen), pairs, Path(out), chosen, clock=clock)
 
             return loop
 

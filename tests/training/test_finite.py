@@ -25,9 +25,9 @@ class Copy:
 
 def test_losses_that_are_there_are_looked_at_at_once() -> None:
     watch = FiniteWatch()
-    watch.note(3, {"loss": torch.tensor(1.0)})
+    watch.note(3, ["loss"], torch.ones(1))
     with pytest.raises(TrainingFailed, match=r"not finite at step 5: \{'loss': inf, 'wrt': 1\.0\}"):
-        watch.note(4, {"loss": torch.tensor(torch.inf), "wrt": torch.tensor(1.0)})
+        watch.note(4, ["loss", "wrt"], torch.tensor([torch.inf, 1.0]))
 
 
 def test_losses_on_their_way_are_not_waited_for_and_found_when_they_arrive() -> None:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from model.dgrl import DGRLOutput
 from training.config import LossConfig
+from training.distributed import ALONE, Ranks
 from training.losses.identity import identity_loss
 from training.losses.mutual import mutual_loss
 from training.losses.shallow import shallow_loss
@@ -21,8 +22,11 @@ class Losses:
     terms: dict[str, Tensor]
 
 
-def total_loss(output: DGRLOutput, labels: Tensor, config: LossConfig) -> Losses:
-    """Labels (B,) of the pairs; each pair stands twice in the spliced batch, HR first, then SR."""
+def total_loss(output: DGRLOutput, labels: Tensor, config: LossConfig, ranks: Ranks = ALONE) -> Losses:
+    """Labels (B,) of the pairs; each pair stands twice in the spliced batch, HR first, then SR.
+
+    Over several ranks the joint batch's loss is the mean of theirs: only WRT looks beyond single pairs.
+    """
     both = torch.cat([labels, labels])  # (2B,)
     terms: dict[str, Tensor] = {}
     if config.shallow:
@@ -31,7 +35,8 @@ def total_loss(output: DGRLOutput, labels: Tensor, config: LossConfig) -> Losses
         each = [identity_loss(branch.logits, both, config.label_smoothing) for branch in output.branches]
         terms["identity"] = config.identity * _weighted(each, config.side_identity)
     if config.wrt:
-        each = [wrt_loss(branch.feature, both) for branch in output.branches]
+        everyone = ranks.gather(both)
+        each = [wrt_loss(ranks.gather(branch.feature), everyone) for branch in output.branches]
         terms["wrt"] = config.wrt * _weighted(each, config.side_wrt)
     if config.mutual:
         terms["mutual"] = config.mutual * mutual_loss([branch.logits for branch in output.branches])
