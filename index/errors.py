@@ -42,3 +42,7 @@ class StorageFull(GalleryError, OSError):
 
 class GalleryUnavailable(GalleryError, RuntimeError):
     """The gallery cannot be opened, read or written: in use, damaged, newer, closed, or disk errors."""
+
+
+class NotOffered(GalleryError, NotImplementedError):
+    """This engine does not do it; the message says what does."""

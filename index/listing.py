@@ -107,8 +107,8 @@ def images_with(tx: sqlite3.Connection, key: str, value: str) -> list[int]:
 
 def image_row(image_id: str) -> int:
     """The row that an image id names; 0, which is no row, for anything that this gallery never gave out."""
-    number = int(image_id) if image_id.isascii() and image_id.isdecimal() and len(image_id) < 19 else 0
-    return number if str(number) == image_id else 0
+    number = int(image_id) if image_id.isascii() and image_id.isdecimal() and len(image_id) < 20 else 0
+    return number if str(number) == image_id and number < 2**63 else 0
 
 
 def after_prefix(prefix: str) -> str | None:

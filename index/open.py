@@ -3,13 +3,19 @@
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from index.backup import back_up
 from index.embedded import EmbeddedGallery
-from index.errors import GalleryError
+from index.errors import GalleryError, GalleryUnavailable
 from index.gallery import Gallery
 from index.restore import Restored, restore
 from index.types import Counts, SearchMethod
+
+if TYPE_CHECKING:
+    from index.milvus.gallery import MilvusGallery
+
+_DISTRIBUTED = ("milvus://", "milvus+lite://")
 
 
 def open_gallery(
@@ -23,6 +29,8 @@ def open_gallery(
     search: SearchMethod = "exact",
 ) -> Gallery:
     """`sqlite:///relative/path` or `sqlite:////absolute/path`: one file, made when missing.
+    `milvus://host:port/name`: in Milvus, shared by any number of services (needs the extra `scale`); options behind
+    `?` are `token_file`, `tls`, `database`, `pictures` (a folder), `shards`, `replicas`; see index/SCALE.md.
 
     `retention`: images that were enrolled longer ago are deleted, within seconds.
     `threads`: how many cores one search may use (default: all).
@@ -30,6 +38,15 @@ def open_gallery(
     "gpu", which must be there.
     Raises WrongBundle when it holds vectors of another bundle, GalleryUnavailable when it cannot be opened.
     """
+    if uri.startswith(_DISTRIBUTED):
+        return _milvus_gallery()(
+            uri,
+            bundle_id=bundle_id,
+            dimension=dimension,
+            keep_images=keep_images,
+            retention=retention,
+            search=search,
+        )
     return EmbeddedGallery(
         _sqlite_path(uri),
         bundle_id=bundle_id,
@@ -54,10 +71,21 @@ def restore_gallery(
     return restore(backup, _sqlite_path(uri), replace=replace, later=later, actor=actor)
 
 
+def _milvus_gallery() -> type["MilvusGallery"]:
+    """Imported only where it is used: a machine with an embedded gallery does not need pymilvus."""
+    try:
+        from index.milvus.gallery import MilvusGallery
+    except ModuleNotFoundError as error:
+        raise GalleryUnavailable(
+            f"a distributed gallery needs the package {error.name}: pip install 'dgrl[scale]'"
+        ) from error
+    return MilvusGallery
+
+
 def _sqlite_path(uri: str) -> Path:
     scheme, separator, path = uri.partition(":///")
     if not separator or not path:
         raise GalleryError(f"{uri!r} is not a gallery URI; expected sqlite:///path")
     if scheme != "sqlite":
-        raise GalleryError(f"unknown gallery engine {scheme!r}; this version knows sqlite")
+        raise GalleryError(f"unknown gallery engine {scheme!r}; this version knows sqlite and milvus")
     return Path(path)

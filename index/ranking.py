@@ -44,6 +44,10 @@ class Wanted:
 class Source(Protocol):
     """The images that a search may find: one state of a gallery, after its filters."""
 
+    @property
+    def most(self) -> int:
+        """The greatest `k` that `best` takes."""
+
     def best(self, probes: Vectors, k: int, without: NDArray[np.int64]) -> Found:
         """The `k` best images for each of `probes` (Q, D): scores, best first, and identities; both (Q, <= k).
 
@@ -107,7 +111,7 @@ def _ranked_again(source: Source, probe: Vectors, matches: list[Match], wanted: 
 
 def _contenders(source: Source, probes: Vectors, wanted: Wanted) -> list[NDArray[np.int64]]:
     """For each probe every identity that may be among its `top_k`, and few others."""
-    k = max(_FEWEST_IMAGES, 4 * wanted.top_k)
+    k = min(max(_FEWEST_IMAGES, 4 * wanted.top_k), source.most)
     scores, identities = source.best(probes, k, np.empty(0, np.int64))
     return [
         _complete(source, probes[row : row + 1], wanted, k, (scores[row], identities[row]))
@@ -129,7 +133,7 @@ def _complete(
         limit = max(floor, _limit(best, wanted.top_k))
         if valid < k or scores[-1] < limit:
             return np.array([identity for identity, value in best.items() if value >= limit], np.int64)
-        k *= 4
+        k = min(4 * k, source.most)
         more = source.best(probe, k, np.array(list(best), np.int64))
         found = more[0][0], more[1][0]
 

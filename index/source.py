@@ -19,6 +19,8 @@ _ROWS_AT_ONCE = 16384
 class ViewSource:
     """See `index.ranking.Source`."""
 
+    most = 2**31 - 1
+
     def __init__(self, view: View, scanner: Scanner, choice: Choice) -> None:
         self._view, self._scanner, self._choice = view, scanner, choice
 

@@ -7,21 +7,64 @@ from index import Gallery, open_gallery
 from tests.index.people import BUNDLE
 
 Opener = Callable[..., Gallery]
+ENGINES = (
+    "sqlite",
+    pytest.param("lite", marks=pytest.mark.lite),
+    pytest.param("milvus", marks=pytest.mark.milvus),
+)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A module with EVERY_ENGINE = True holds what every engine must do: its tests run on each of them."""
+    if "engine" in metafunc.fixturenames and getattr(metafunc.module, "EVERY_ENGINE", False):
+        metafunc.parametrize("engine", ENGINES)
 
 
 @pytest.fixture
-def open_it(tmp_path: Path) -> Iterator[Opener]:
-    """Opens the gallery of this test: the same file each time, so close it before opening it again."""
+def engine() -> str:
+    return "sqlite"
+
+
+@pytest.fixture
+def many(engine: str) -> int:
+    """A thousand, or a hundred where writing takes longer."""
+    return 1000 if engine == "sqlite" else 100
+
+
+@pytest.fixture
+def uri(engine: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
+    """Of the gallery of this test, which is empty at its start."""
+    if engine == "sqlite":
+        return f"sqlite:///{tmp_path / 'gallery.db'}"
+    if engine == "lite":
+        return f"milvus+lite:///{tmp_path / 'milvus.db'}?pictures={tmp_path / 'pictures'}"
+    from index.milvus.layout import Space
+
+    server = request.getfixturevalue("milvus")
+    server.empty("tests_journal", "tests_people", f"tests_images_{Space(BUNDLE, 16).hash}")
+    return f"milvus://{server.address}/tests?pictures={tmp_path / 'pictures'}"
+
+
+@pytest.fixture
+def open_it(uri: str) -> Iterator[Opener]:
+    """Opens the gallery of this test: the same one each time, so close it before opening it again."""
     opened: list[Gallery] = []
 
     def opener(dimension: int = 16, bundle_id: str = BUNDLE, **options: object) -> Gallery:
-        uri = f"sqlite:///{tmp_path / 'gallery.db'}"
         opened.append(open_gallery(uri, bundle_id=bundle_id, dimension=dimension, **options))  # type: ignore[arg-type]
         return opened[-1]
 
     yield opener
     for gallery in opened:
         gallery.close()
+
+
+@pytest.fixture(scope="session")
+def milvus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
+    from tests.support.milvus_server import milvus_server
+
+    with milvus_server(tmp_path_factory.mktemp("milvus")) as server:
+        yield server
 
 
 @pytest.fixture

@@ -9,6 +9,8 @@ from index.types import Vectors
 from tests.index.conftest import Opener
 from tests.index.people import unit
 
+EVERY_ENGINE = True
+
 
 def slowly(probe: Vectors, candidates: Vectors, k1: int, k2: int, weight: float) -> list[float]:
     rows = [probe.astype(np.float64), *candidates.astype(np.float64)]

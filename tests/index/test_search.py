@@ -10,14 +10,15 @@ from index.ranking import score
 from tests.index.conftest import Opener
 from tests.index.people import Oracle, assert_same_ranking, one_hot, unit
 
+EVERY_ENGINE = True
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 
 
-def test_exact_over_many_segments(open_it: Opener) -> None:
+def test_exact_over_many_segments(open_it: Opener, many: int) -> None:
     rng = np.random.default_rng(1)
-    vectors, probes = unit(rng, 40_000, 16), unit(rng, 3, 16)
+    vectors, probes = unit(rng, 40 * many, 16), unit(rng, 3, 16)
     gallery, oracle = open_it(), Oracle()
-    owners = rng.integers(0, 3000, len(vectors))
+    owners = rng.integers(0, 3 * many, len(vectors))
     items = [
         Enrolment(f"p{owner}", vector, str(row), camera=f"c{row % 5}")
         for row, (owner, vector) in enumerate(zip(owners.tolist(), vectors, strict=True))
@@ -30,10 +31,10 @@ def test_exact_over_many_segments(open_it: Opener) -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_one_person_owns_most_images(open_it: Opener, threads: int) -> None:
+def test_one_person_owns_most_images(open_it: Opener, threads: int, many: int) -> None:
     rng = np.random.default_rng(2)
     probe = one_hot(16)
-    close = unit(rng, 20_000, 16) * 0.1 + probe  # all nearer to the probe than anybody else's
+    close = unit(rng, 20 * many, 16) * 0.1 + probe  # all nearer to the probe than anybody else's
     close /= np.linalg.norm(close, axis=1, keepdims=True)
     items = [Enrolment("crowd", vector, str(row)) for row, vector in enumerate(close)]
     items += [Enrolment(f"p{row}", vector, "one") for row, vector in enumerate(unit(rng, 50, 16))]
@@ -45,21 +46,21 @@ def test_one_person_owns_most_images(open_it: Opener, threads: int) -> None:
     assert_same_ranking(matches, oracle.scores(probe, Filters()), 10)
 
 
-def test_ties_rank_in_order_of_enrolment(open_it: Opener) -> None:
+def test_ties_rank_in_order_of_enrolment(open_it: Opener, many: int) -> None:
     gallery, probe = open_it(), one_hot(16)
     names = [f"p{row}" for row in np.random.default_rng(3).permutation(500)]
-    for name in names[:100]:
+    for name in names[: many // 10]:
         gallery.add([Enrolment(name, probe, "same picture")])
-    gallery.add([Enrolment(name, probe, "same picture") for name in names[100:]])
+    gallery.add([Enrolment(name, probe, "same picture") for name in names[many // 10 :]])
     assert [match.identity for match in gallery.search(probe[None], 400)[0]] == names[:400]
     gallery.remove_identity(names[0])
     assert [match.identity for match in gallery.search(probe[None], 3)[0]] == names[1:4]
 
 
-def test_a_batch_equals_single_searches_bit_for_bit(open_it: Opener) -> None:
+def test_a_batch_equals_single_searches_bit_for_bit(open_it: Opener, many: int) -> None:
     rng = np.random.default_rng(4)
     gallery = open_it(64)
-    vectors, probes = unit(rng, 3000, 64), unit(rng, 70, 64)
+    vectors, probes = unit(rng, 3 * many, 64), unit(rng, max(20, 70 * many // 1000), 64)
     gallery.add([Enrolment(f"p{row // 7}", vector, str(row)) for row, vector in enumerate(vectors)])
     together = gallery.search(probes, 10)
     assert together == [gallery.search(probe[None], 10)[0] for probe in probes]
