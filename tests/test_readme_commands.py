@@ -12,6 +12,7 @@ import pytest
 from typer.core import TyperGroup as Group
 from typer.main import get_command
 
+from service.cli import app as dgrl
 from service.demo.server import running_service
 from training.cli import app
 
@@ -60,6 +61,18 @@ def test_the_training_commands_have_the_options_it_gives_them() -> None:
     for name, arguments in commands:
         known = {option for parameter in training.commands[name].params for option in parameter.opts}
         assert set(re.findall(r"--[\w-]+", arguments)) <= known, name
+
+
+def test_the_service_commands_have_the_options_it_gives_them() -> None:
+    service = get_command(dgrl)
+    assert isinstance(service, Group)
+    text = README.read_text(encoding="utf-8")
+    commands = re.findall(r"^\.venv/bin/dgrl (\w+)(.*)$", text, re.MULTILINE)
+    commands += re.findall(r"`dgrl (\w+)([^`]*)`", text)
+    assert {name for name, _ in commands} <= service.commands.keys()
+    for name, arguments in commands:
+        known = {option for parameter in service.commands[name].params for option in parameter.opts}
+        assert set(re.findall(r"--[\w-]+", arguments)) <= known | {"--help"}, name
 
 
 def test_the_make_targets_it_names_exist() -> None:
