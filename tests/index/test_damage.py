@@ -2,11 +2,9 @@
 
 import os
 import resource
-import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +14,7 @@ from index import Enrolment, GalleryError, GalleryUnavailable, Image, StorageFul
 from index.room import available_memory
 from tests.index.conftest import Opener
 from tests.index.people import BUNDLE, one_hot, unit
+from tests.support.disk import small_disk
 
 
 def filled(open_it: Opener, tmp_path: Path, images: int = 200) -> Path:
@@ -177,25 +176,13 @@ def test_full_database_leaves_the_gallery_as_it_was(open_it: Opener, monkeypatch
     assert gallery.search(vectors[5:6], 1)[0][0].identity == "p5"
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    if os.geteuid() != 0 or shutil.which("mount") is None:
-        pytest.skip("mounting a small tmpfs needs root")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)]
-    done = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        pytest.skip(f"cannot mount a tmpfs: {done.stderr.strip()}")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
-
-
-def test_full_disk(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("index.reserve.RESERVE_BYTES", 2**19)
-    uri = f"sqlite:///{small_disk / 'gallery.db'}"
+    with small_disk(3) as folder:
+        fill_up(f"sqlite:///{folder / 'gallery.db'}")
+
+
+def fill_up(uri: str) -> None:
     gallery = open_gallery(uri, bundle_id=BUNDLE, dimension=16)
     vectors = unit(np.random.default_rng(0), 5000, 16)
     stored = 0
