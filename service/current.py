@@ -17,7 +17,7 @@ async def with_current_bundle(request: Request, work: Callable[[Services], Await
     try:
         return await work(services)
     except WrongBundle:
-        async with services.storing:  # the switch that is under way holds it to its end
+        async with services.storing.together():  # the switch that is under way has it alone, to its end
             current: Services = request.app.state.services
         if current.model is services.model:
             raise

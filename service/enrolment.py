@@ -29,7 +29,7 @@ async def enrol(services: Services, form: EnrolForm, uploads: Sequence[Upload], 
         vectors = await services.pipeline.embed_gallery([crop for _, crop in taken], deadline)
         shadow = await embed_for_target(services, [upload for upload, _ in taken], deadline)
         deadline.check()  # past this line the work is stored and acknowledged, however long it takes
-        async with services.storing:
+        async with services.storing.together():
             added = await services.in_store(_store, services, form, taken, vectors, actor)
             await store_for_target(services, added, shadow)
     return Enrolled(identity=form.identity, images=_outcomes(services, uploads, decoded, added))

@@ -18,6 +18,7 @@ from index.errors import (
     IncompleteReembedding,
     InvalidCursor,
     InvalidEnrolment,
+    NotOffered,
     ReembeddingUnderWay,
     StorageFull,
     UnknownIdentity,
@@ -47,6 +48,7 @@ class Kind(Enum):
     NO_NEXT_BUNDLE = ("no-next-bundle", 409, "There is no other bundle to move to")
     REEMBEDDING_UNDER_WAY = ("reembedding-under-way", 409, "A re-embedding to another bundle is under way")
     REEMBEDDING_INCOMPLETE = ("reembedding-incomplete", 409, "Images lack a vector of the new bundle")
+    NOT_OFFERED = ("not-offered", 409, "The gallery's engine does not offer this")
     BODY_TOO_LARGE = ("body-too-large", 413, "The request body is too large")
     UNSUPPORTED_MEDIA_TYPE = ("unsupported-media-type", 415, "This kind of content is not accepted")
     INVALID_FIELDS = ("invalid-fields", 422, "Some fields are wrong")
@@ -136,6 +138,7 @@ KINDS_OF_ERRORS: dict[type[Exception], Kind] = {
     WrongBundle: Kind.BUNDLE_MISMATCH,
     ReembeddingUnderWay: Kind.REEMBEDDING_UNDER_WAY,
     IncompleteReembedding: Kind.REEMBEDDING_INCOMPLETE,
+    NotOffered: Kind.NOT_OFFERED,
     GalleryUnavailable: Kind.UNAVAILABLE,
     StorageFull: Kind.STORAGE_FULL,
 }

@@ -88,7 +88,9 @@ class Reembedder:
             described = await s.in_store(notes, s.settings, target.model, s.gallery, s.gate)
             await self._cancel()
             try:
-                async with services.storing:  # nothing is enrolled from here on, until the new bundle serves
+                async with (
+                    services.storing.alone()
+                ):  # nothing is enrolled from here on, until the new bundle serves
                     while await embed_some(services, target):
                         pass
                     await services.in_store(job.switch, forget_missing=forget_missing, actor=actor)

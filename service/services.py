@@ -18,6 +18,7 @@ from service.metrics import Metrics
 from service.model import Model
 from service.pipeline import Pipeline
 from service.settings import Settings
+from service.shared_lock import SharedLock
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -47,7 +48,7 @@ class Services:
     store_threads: ThreadPoolExecutor
     notes: tuple[str, ...]  # what start-up decided or found, for the log and /model
     target: Target | None = None
-    storing: asyncio.Lock = field(default_factory=asyncio.Lock)  # held to enrol, and to change the bundle
+    storing: SharedLock = field(default_factory=SharedLock)  # together to enrol, alone to change the bundle
 
     @property
     def manifest(self) -> Manifest:

@@ -27,7 +27,9 @@ async def reembedding(request: Request, reembedder: ReembedderDep, _: Admin) -> 
 
 
 @router.post(
-    "/reembedding", status_code=202, responses=responses(Kind.NO_NEXT_BUNDLE, Kind.REEMBEDDING_UNDER_WAY)
+    "/reembedding",
+    status_code=202,
+    responses=responses(Kind.NO_NEXT_BUNDLE, Kind.REEMBEDDING_UNDER_WAY, Kind.NOT_OFFERED),
 )
 async def begin_reembedding(request: Request, reembedder: ReembedderDep, caller: Admin) -> ReembeddingState:
     """Begins to embed the gallery's pictures with the other bundle, or goes on with it. Searches stay as they are."""
@@ -67,7 +69,7 @@ async def give_up_reembedding(reembedder: ReembedderDep, caller: Admin) -> None:
     await reembedder.give_up(caller.actor)
 
 
-@router.delete("/reembedding/previous", status_code=204)
+@router.delete("/reembedding/previous", status_code=204, responses=responses(Kind.NOT_OFFERED))
 async def erase_previous_vectors(services: ServicesDep, caller: Admin) -> None:
     """Erases the vectors from before the last switch, which are kept for the way back."""
     await services.in_store(services.gallery.discard_retired, actor=caller.actor)
