@@ -83,7 +83,7 @@ class DGRLRecipe:
     collapse: CollapseConfig = field(default_factory=CollapseConfig)
     precision: Precision = "bfloat16"
     compile: bool = False
-    ema: float = 0.0  # decay of an average of weights and BatchNorm statistics that becomes the result; 0: none
+    ema: float = 0.0  # decay of the average of weights and BatchNorm statistics that is the result; 0: none
     checkpoint_minutes: float = 4.0
     log_steps: int = 10
 
@@ -103,6 +103,7 @@ class RCANRecipe:
     schedule: Literal["step", "cosine"] = "step"  # step: halved after each fifth of the run
     precision: Precision = "bfloat16"
     checkpoint_minutes: float = 4.0
+    measure_steps: int = 2000  # PSNR on held-out images this often; the best weights are kept
     log_steps: int = 20
 
 

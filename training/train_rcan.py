@@ -12,10 +12,13 @@ from torch import Tensor
 from model.bundle.preprocessing import Pixels
 from model.rcan import RCAN
 from model.weights import save_weights
+from training.best import Best
 from training.checkpoint import STATE_NAME, Progressed, load_state, save_state
 from training.config import RCANRecipe, as_json
 from training.data.area import area_downsample
 from training.device import autocast, channels_last, pixels_to_tensor
+from training.finite import FiniteWatch, check_weights
+from training.optimiser import set_rate
 from training.packed import fitted
 from training.progress import Progress
 from training.schedule import cosine, halving
@@ -23,6 +26,7 @@ from training.seeds import numpy_generator
 from training.super_resolution_quality import Quality, measure
 
 WEIGHTS_NAME = "rcan.safetensors"
+FINAL_NAME = "rcan-final.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,11 @@ class RCANData:
 
 
 def train_rcan(recipe: RCANRecipe, data: RCANData, folder: Path, device: torch.device) -> dict[int, Quality]:
-    """Train, or go on from `folder`'s checkpoint; the best weights by held-out PSNR end up in `folder`."""
+    """Train, or go on from `folder`'s checkpoint; the quality of the best weights by held-out PSNR.
+
+    Those end up as rcan.safetensors, with best.json beside them; the last ones as rcan-final.safetensors. Raises
+    TrainingFailed, and CheckpointError where `folder` holds another recipe's run.
+    """
     torch.manual_seed(recipe.seed)
     network = channels_last(RCAN(recipe.model).to(device))
     optimiser = torch.optim.Adam(network.parameters(), recipe.rate, betas=(0.9, 0.999), fused=True)
@@ -42,29 +50,38 @@ def train_rcan(recipe: RCANRecipe, data: RCANData, folder: Path, device: torch.d
     folder.mkdir(parents=True, exist_ok=True)
     state, described = folder / STATE_NAME, as_json(recipe)
     defaults = as_json(RCANRecipe())
-    first = load_state(state, {"model": network}, optimiser, described, defaults) if state.is_file() else 0
+    resumed = state.is_file()
+    first = load_state(state, {"model": network}, optimiser, described, defaults) if resumed else 0
+    best, watch = Best(folder, WEIGHTS_NAME, fresh=not resumed), FiniteWatch()
     saved = time.monotonic()
     with Progress(folder, steps=steps, first=first, every=recipe.log_steps) as progress:
         for step in range(first, steps):
             rate = (cosine if recipe.schedule == "cosine" else halving)(step, steps, recipe.rate)
-            for group in optimiser.param_groups:
-                group["lr"] = rate
+            set_rate(optimiser, rate)
             scale, low, high = _batch(recipe, data.train, step, device)
             with autocast(device, recipe.precision):
                 enlarged = network(low, scale)
             loss = F.l1_loss(enlarged.float(), high)
+            watch.note(step, ["l1"], loss.detach().reshape(1))
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             progress.count(recipe.batch)
             if progress.due(step):
-                progress.report(step, {"l1": _finite(loss, step), "scale": scale, "rate": rate})
+                watch.check(wait=True)
+                progress.report(step, {"l1": loss.item(), "scale": scale, "rate": rate})
+            if (step + 1) % recipe.measure_steps == 0 or step + 1 == steps:
+                watch.check(wait=True)
+                check_weights(step + 1, network.parameters())
+                best.offer(step + 1, network, measure(network, data.held_out, device))
             if time.monotonic() - saved > 60 * recipe.checkpoint_minutes:
+                watch.check(wait=True)
+                check_weights(step + 1, network.parameters())
                 save_state(state, {"model": network}, optimiser, Progressed(step + 1, described))
                 saved = time.monotonic()
     save_state(state, {"model": network}, optimiser, Progressed(steps, described))
-    save_weights(folder / WEIGHTS_NAME, network)
-    return measure(network, data.held_out, device)
+    save_weights(folder / FINAL_NAME, network)
+    return best.quality()
 
 
 def _batch(recipe: RCANRecipe, images: Pixels, step: int, device: torch.device) -> tuple[int, Tensor, Tensor]:
@@ -79,12 +96,3 @@ def _batch(recipe: RCANRecipe, images: Pixels, step: int, device: torch.device) 
     size = (low.shape[1] * scale, low.shape[2] * scale)
     target = np.stack([fitted(image, size) for image in high])
     return scale, pixels_to_tensor(low, device), pixels_to_tensor(target, device)
-
-
-def _finite(loss: Tensor, step: int) -> float:
-    value = loss.item()
-    if not np.isfinite(value):
-        raise FloatingPointError(
-            f"the RCAN loss is {value} at step {step + 1}: lower the rate or use float32"
-        )
-    return value

@@ -1,0 +1,102 @@
+"""RCAN keeps the weights that measured best, says which step it was, and resumes to the same."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from model.config import RCANConfig
+from model.rcan import RCAN
+from model.weights import load_rcan
+from training.best import BEST_NAME, Best
+from training.checkpoint import STATE_NAME
+from training.config import RCANRecipe
+from training.failure import TrainingFailed
+from training.super_resolution_quality import Quality, measure
+from training.train_rcan import FINAL_NAME, WEIGHTS_NAME, RCANData, train_rcan
+
+CPU = torch.device("cpu")
+RECIPE = RCANRecipe(
+    name="tiny",
+    model=RCANConfig(scales=(2, 3), groups=1, blocks=1, features=8, reduction=4, image_skip=True),
+    epochs=2.0,
+    batch=4,
+    rate=3e-3,
+    precision="float32",
+    measure_steps=2,
+)
+
+
+def data() -> RCANData:
+    blocks = np.random.default_rng(0).integers(0, 256, (20, 6, 3, 3), dtype=np.uint8)
+    images = blocks.repeat(4, axis=1).repeat(4, axis=2)  # (20, 24, 12, 3)
+    return RCANData(train=images[:16], held_out=images[16:])
+
+
+def quality(psnr: float) -> dict[int, Quality]:
+    return {2: Quality(psnr, 0.9, 20, 0.8)}
+
+
+def test_only_better_weights_replace_the_kept_ones(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    networks = [RCAN(RECIPE.model) for _ in range(3)]
+    best = Best(tmp_path, WEIGHTS_NAME, fresh=True)
+    for step, psnr in enumerate((20.0, 22.0, 21.0)):
+        best.offer(step, networks[step], quality(psnr))
+    kept = load_rcan(tmp_path / WEIGHTS_NAME).state_dict()
+    assert all(torch.equal(tensor, networks[1].state_dict()[name]) for name, tensor in kept.items())
+    described = json.loads((tmp_path / BEST_NAME).read_text())
+    assert (described["step"], described["psnr"]) == (1, 22.0)
+    assert Best(tmp_path, WEIGHTS_NAME, fresh=False).quality() == quality(22.0)
+    fresh = Best(tmp_path, WEIGHTS_NAME, fresh=True)
+    fresh.offer(9, networks[2], quality(10.0))  # another run in this folder starts anew
+    assert fresh.quality() == quality(10.0)
+
+
+def test_a_run_leaves_the_best_and_the_last_weights(tmp_path: Path) -> None:
+    found = train_rcan(RECIPE, data(), tmp_path, CPU)
+    described = json.loads((tmp_path / BEST_NAME).read_text())
+    assert described["step"] % 2 == 0 and 0 < described["step"] <= 8
+    kept = load_rcan(tmp_path / WEIGHTS_NAME)
+    assert measure(kept, data().held_out, CPU) == found
+    last = measure(load_rcan(tmp_path / FINAL_NAME), data().held_out, CPU)
+    assert sum(q.psnr for q in last.values()) <= sum(q.psnr for q in found.values())
+
+
+def test_a_run_that_gets_worse_keeps_its_best_step(tmp_path: Path) -> None:
+    """At this rate it gets worse after two steps; cut off and gone on with, the same step is kept."""
+    recipe = dataclasses.replace(RECIPE, epochs=1.0, rate=0.1, schedule="cosine", checkpoint_minutes=0.0)
+    train_rcan(recipe, data(), tmp_path / "whole", CPU)
+    half = tmp_path / "half"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.train_rcan.measure", cut_off_at(2))
+        with pytest.raises(KeyboardInterrupt):
+            train_rcan(recipe, data(), half, CPU)
+    train_rcan(recipe, data(), half, CPU)
+    assert json.loads((half / BEST_NAME).read_text())["step"] == 2  # of 4
+    for name in (STATE_NAME, WEIGHTS_NAME, FINAL_NAME):
+        one, two = load_file(tmp_path / "whole" / name), load_file(half / name)
+        assert [key for key in one if not torch.equal(one[key], two[key])] == []
+    assert (tmp_path / "whole" / BEST_NAME).read_text() == (half / BEST_NAME).read_text()
+
+
+def cut_off_at(measurement: int):  # type: ignore[no-untyped-def]
+    left = measurement
+
+    def cut(network: RCAN, images: np.ndarray, device: torch.device) -> dict[int, Quality]:
+        nonlocal left
+        left -= 1
+        if not left:
+            raise KeyboardInterrupt
+        return measure(network, images, device)
+
+    return cut
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(tmp_path: Path) -> None:
+    with pytest.raises(TrainingFailed, match=r"not finite at step \d"):
+        train_rcan(dataclasses.replace(RECIPE, rate=1e38, epochs=8), data(), tmp_path, CPU)
