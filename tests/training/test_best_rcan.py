@@ -67,34 +67,41 @@ def test_a_run_leaves_the_best_and_the_last_weights(tmp_path: Path) -> None:
     assert sum(q.psnr for q in last.values()) <= sum(q.psnr for q in found.values())
 
 
-def test_a_run_that_gets_worse_keeps_its_best_step(tmp_path: Path) -> None:
-    """At this rate it gets worse after two steps; cut off and gone on with, the same step is kept."""
-    recipe = dataclasses.replace(RECIPE, epochs=1.0, rate=0.1, schedule="cosine", checkpoint_minutes=0.0)
+def worse_and_worse(network: RCAN, *_: object) -> dict[int, Quality]:
+    """Worse the further the weights are from where the run began."""
+    torch.manual_seed(RECIPE.seed)
+    moved = [
+        (p - q).square().sum()
+        for p, q in zip(network.parameters(), RCAN(RECIPE.model).parameters(), strict=True)
+    ]
+    return quality(-torch.stack(moved).sum().item())
+
+
+def test_a_run_that_gets_worse_keeps_its_best_step_also_when_it_is_cut_off_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, half = dataclasses.replace(RECIPE, checkpoint_minutes=0.0), tmp_path / "half"
+    monkeypatch.setattr("training.train_rcan.measure", worse_and_worse)
     train_rcan(recipe, data(), tmp_path / "whole", CPU)
-    half = tmp_path / "half"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.train_rcan.measure", cut_off_at(2))
-        with pytest.raises(KeyboardInterrupt):
-            train_rcan(recipe, data(), half, CPU)
+    measurements = 0
+
+    def cut_off(network: RCAN, *_: object) -> dict[int, Quality]:
+        nonlocal measurements
+        measurements += 1
+        if measurements == 3:
+            raise KeyboardInterrupt
+        return worse_and_worse(network)
+
+    monkeypatch.setattr("training.train_rcan.measure", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        train_rcan(recipe, data(), half, CPU)
+    monkeypatch.setattr("training.train_rcan.measure", worse_and_worse)
     train_rcan(recipe, data(), half, CPU)
-    assert json.loads((half / BEST_NAME).read_text())["step"] == 2  # of 4
+    assert json.loads((half / BEST_NAME).read_text())["step"] == 2  # of 8
+    assert (tmp_path / "whole" / BEST_NAME).read_text() == (half / BEST_NAME).read_text()
     for name in (STATE_NAME, WEIGHTS_NAME, FINAL_NAME):
         one, two = load_file(tmp_path / "whole" / name), load_file(half / name)
         assert [key for key in one if not torch.equal(one[key], two[key])] == []
-    assert (tmp_path / "whole" / BEST_NAME).read_text() == (half / BEST_NAME).read_text()
-
-
-def cut_off_at(measurement: int):  # type: ignore[no-untyped-def]
-    left = measurement
-
-    def cut(network: RCAN, images: np.ndarray, device: torch.device) -> dict[int, Quality]:
-        nonlocal left
-        left -= 1
-        if not left:
-            raise KeyboardInterrupt
-        return measure(network, images, device)
-
-    return cut
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(tmp_path: Path) -> None:
