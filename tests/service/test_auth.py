@@ -1,6 +1,5 @@
 """Every route asks for a key, by enumeration of the OpenAPI; scopes; the open loopback; revocation at once."""
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -42,7 +41,8 @@ def operations(client: httpx.Client) -> list[tuple[str, str]]:
     return [(method, path) for path, methods in paths.items() for method in methods]
 
 
-def test_every_route_refuses_a_missing_or_bad_key_quickly(guarded: Live) -> None:
+def test_every_route_refuses_a_missing_or_bad_key(guarded: Live) -> None:
+    """How quickly: tests.benchmarks.refusals."""
     real = store(guarded).create("reader", Scope.READ)
     bad = [
         "",
@@ -57,16 +57,13 @@ def test_every_route_refuses_a_missing_or_bad_key_quickly(guarded: Live) -> None
         for method, path in found:
             address = path.replace("{identity}", "anna").replace("{image_id}", "1")
             for header in [{}, *({"X-API-Key": key} for key in bad), {"Authorization": f"Bearer {bad[-1]}"}]:
-                start = time.perf_counter()
                 answer = client.request(method, address, headers=header, content=b"x" * 1000)
-                taken = time.perf_counter() - start
                 if path in PUBLIC:
                     assert answer.status_code == 200
                     continue
                 assert answer.status_code == 401, (method, path)
                 assert answer.json()["type"] == URN + "unauthenticated"
                 assert answer.headers["www-authenticate"] == "Bearer"
-                assert taken < 1  # 50 ms on an idle machine
 
 
 def test_every_route_asks_for_its_scope(guarded: Live) -> None:
