@@ -33,20 +33,15 @@ class PairStore:
     On a CPU, and where a GPU has too little memory, the pixels stay in the mapped caches.
     """
 
-    def __init__(self, pairs: Pairs, device: torch.device) -> None:
+    def __init__(self, pairs: Pairs, device: torch.device, memory: int | None = None) -> None:
+        """`memory` in bytes is the device's own unless given."""
         self._pairs, self._device = pairs, device
         self._normalise = Normalise(Preprocessing(), device)
         self._labels = torch.tensor(pairs.labels, device=device)
-        self._resident = None
         size = pairs.hr.nbytes + pairs.sr.nbytes
-        if device.type == "cuda":
-            memory = torch.cuda.get_device_properties(device).total_memory
-            if fits(size, memory):
-                self._resident = tuple(torch.tensor(pixels, device=device) for pixels in (pairs.hr, pairs.sr))
-            place = "on the GPU" if self._resident else "in host memory, sent batch by batch"
-            log.info("pixels: %.2f GiB %s (of %.1f GiB there)", size / 2**30, place, memory / 2**30)
-        else:
-            log.info("pixels: %.2f GiB in mapped files", size / 2**30)
+        resident = fits(size, memory_of(device) if memory is None else memory)
+        self._resident = [torch.tensor(p, device=device) for p in (pairs.hr, pairs.sr)] if resident else None
+        log.info("pixels: %.2f GiB %s", size / 2**30, f"on {device}" if resident else "in mapped files")
 
     @property
     def size(self) -> tuple[int, int]:
@@ -65,5 +60,10 @@ class PairStore:
 
 
 def fits(size: int, memory: int) -> bool:
-    """Whether `size` bytes of pixels may stay on a device of `memory` bytes."""
+    """Whether `size` bytes of pixels may stay on a device with `memory` bytes of its own."""
     return size <= SHARE * memory
+
+
+def memory_of(device: torch.device) -> int:
+    """Bytes of a GPU; a CPU has none of its own, the mapped files are as near."""
+    return torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else 0

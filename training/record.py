@@ -39,6 +39,7 @@ def make_record(
             "rate": recipe.optimiser.rate,
             "precision": recipe.precision,
             "seed": recipe.seed,
+            "weights": _averaged(recipe.ema),
             "losses": _switches(dataclasses.asdict(recipe.losses), ("identity", "wrt", "shallow", "mutual")),
             "components": _switches(
                 dataclasses.asdict(recipe.model), ("restormer", "non_local", "galn", "side_branches")
@@ -59,6 +60,10 @@ def read_record(path: Path) -> TrainingRecord:
 def described(manifest: Manifest) -> str:
     """One line that names the data."""
     return f"{manifest.name}, seed {manifest.seed}, manifest {manifest.digest[:16]}"
+
+
+def _averaged(decay: float) -> str:
+    return f"average of weights and BatchNorm statistics, decay {decay:g}" if decay else "of the last step"
 
 
 def _made_by(manifest: Manifest, rcan_weights: Path | None) -> str:

@@ -11,8 +11,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from model.weights import save_weights
+from tests.training.lookalike import make_market1501
 from tests.training.of_two import ONE_STEP, gradients
-from tests.training.test_runs import CPU, assert_same, network, pairs, weights
+from tests.training.test_runs import CPU, DGRL_TOML, IDENTITIES, assert_same, network, pairs, weights
 from training.checkpoint import STATE_NAME
 from training.config import ConfigError
 from training.distributed import Ranks, refuse_processes
@@ -81,6 +83,33 @@ def test_only_the_main_rank_writes(of_two: Path) -> None:
 def test_two_processes_resume_to_the_last_bit(of_two: Path) -> None:
     assert_same(weights(of_two / "whole" / WEIGHTS_NAME), weights(of_two / "resumed" / WEIGHTS_NAME))
     assert_same(*(load_file(of_two / run / STATE_NAME) for run in ("whole", "resumed")))
+
+
+@pytest.mark.long
+def test_torchrun_starts_the_command_line(tmp_path: Path) -> None:
+    market = make_market1501(tmp_path / "market", train=IDENTITIES)
+    recipe = DGRL_TOML.replace("identities_per_batch = 3", "identities_per_batch = 4")
+    (tmp_path / "dgrl.toml").write_text(recipe)
+    save_weights(tmp_path / "start.safetensors", network())
+    words = [
+        *(
+            "torch.distributed.run",
+            "--nproc-per-node",
+            "2",
+            "--master-port",
+            str(free_port()),
+            "-m",
+            "training",
+        ),
+        *("dgrl", market, "--bilinear", "--start-from", tmp_path / "start.safetensors", "--device", "cpu"),
+        *("--recipe", tmp_path / "dgrl.toml", "--out", tmp_path / "out", "--cache", tmp_path / "cache"),
+        "--no-strict-counts",
+    ]
+    command = [sys.executable, "-m", *map(str, words)]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout.count("started from") == 1
+    assert {"record.json", WEIGHTS_NAME, STATE_NAME} < {file.name for file in (tmp_path / "out").iterdir()}
 
 
 @pytest.mark.parametrize("world", [1, 2, 4])

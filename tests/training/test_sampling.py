@@ -130,10 +130,11 @@ def test_erasing_takes_a_box_of_each_image() -> None:
         assert torch.equal(erased, rows.unsqueeze(1) & columns.unsqueeze(0))
 
 
-def test_a_batch_of_the_store_is_its_pairs_normalised() -> None:
+@pytest.mark.parametrize("memory", [0, 2**30])
+def test_a_batch_of_the_store_is_its_pairs_normalised_wherever_they_lie(memory: int) -> None:
     random = np.random.default_rng(0)
     hr, sr = random.integers(0, 256, (2, 6, 8, 4, 3), dtype=np.uint8)
-    store = PairStore(Pairs(hr, sr, [0, 0, 1, 1, 2, 2]), torch.device("cpu"))
+    store = PairStore(Pairs(hr, sr, [0, 0, 1, 1, 2, 2]), torch.device("cpu"), memory)
     off = draw(3, store.size, AugmentConfig(flip=0.0, padding=0), torch_generator(0, "test"))
     x, y, labels = store.batch(np.array([5, 0, 2]), off)
     assert labels.tolist() == [2, 0, 1]
