@@ -19,12 +19,15 @@ from model.bundle.runtime import Bundle
 from service.model import open_model
 from service.notes import describe, notes
 from service.problems import Kind, Problem
+from service.schemas_reembedding import JobState
 from service.services import Services, Target
 from service.shadow import AT_ONCE, embed_some, quiet
 
 log = logging.getLogger("dgrl.service")
 
-_LOOK_AGAIN_S = 1.0  # for what was enrolled without a target, and after a failure
+# Until the next look for what was enrolled before the job had its sessions, and after a failure. It doubles, since a
+# look at a large gallery in which nothing is left costs seconds; the switch looks for itself.
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S, _LONGEST_FAILURE_S = 1.0, 300.0, 30.0
 NO_JOB = "no re-embedding is under way: POST /reembedding begins one"
 
 
@@ -38,8 +41,10 @@ class Reembedder:
         self.error: str | None = None  # why the job does not get on; it tries again
 
     @property
-    def running(self) -> bool:
-        return self._task is not None
+    def state(self) -> JobState:
+        if self._services.target is not None:
+            return "running"
+        return "waiting" if self._task is None else "starting"
 
     async def resume(self) -> None:
         """At start: go on with the job that was under way."""
@@ -124,16 +129,18 @@ class Reembedder:
         return await self._services.in_store(self._services.gallery.reembedding)
 
     async def _run(self, job: Reembedding, bundle: Bundle) -> None:
+        pause = _FIRST_PAUSE_S
         while True:
             try:
                 if self._services.target is None:
                     await self._open(job, bundle)
-                if await self._work():
-                    continue
+                while await self._work():
+                    pause = _FIRST_PAUSE_S
             except Exception as error:  # a full disk, a device that fails: what is done stays done
                 log.error("the re-embedding does not get on", exc_info=error)
                 self.error = f"{type(error).__name__}; the reason is in the service's log"
-            await asyncio.sleep(_LOOK_AGAIN_S)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_FAILURE_S if self.error else _LONGEST_PAUSE_S)
 
     async def _open(self, job: Reembedding, bundle: Bundle) -> None:
         s = self._services

@@ -1,8 +1,12 @@
 """What the routes about the change of the bundle give."""
 
+from typing import Literal
+
 from pydantic import BaseModel, Field
 
 from service.schemas import Paged
+
+JobState = Literal["waiting", "starting", "running"]
 
 
 class Job(BaseModel):
@@ -11,7 +15,10 @@ class Job(BaseModel):
     embedded: int
     pending: int
     missing: int = Field(description="images that must be enrolled again: see /reembedding/missing")
-    running: bool = Field(description="false: its bundle is not configured in this service")
+    state: JobState = Field(
+        description="waiting: its bundle is not configured in this service; starting: its sessions are being opened;"
+        " running: what is enrolled goes to the new bundle as well"
+    )
     error: str | None = Field(description="why it does not get on; it tries again")
 
 

@@ -41,7 +41,7 @@ async def begin_reembedding(request: Request, reembedder: ReembedderDep, caller:
 async def missing_images(
     services: ServicesDep, reembedder: ReembedderDep, _: Admin, cursor: Cursor = None, limit: Limit = 100
 ) -> MissingImages:
-    """What has no stored picture, or one that cannot be used. Enrol it again while the job runs, and it is in."""
+    """What has no stored picture, or an unusable one. Enrol it again while the job is running, and it is in."""
     page = await services.in_store((await reembedder.job()).missing, cursor, limit)
     images = [
         MissingImage(image_id=m.image_id, identity=m.identity, filename=m.filename, reason=m.reason)
@@ -83,7 +83,7 @@ async def _state(request: Request, reembedder: Reembedder) -> ReembeddingState:
         embedded=progress.embedded,
         pending=progress.pending,
         missing=progress.missing,
-        running=reembedder.running,
+        state=reembedder.state,
         error=reembedder.error,
     )
     other = services.other

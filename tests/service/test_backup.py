@@ -16,6 +16,7 @@ from service.cli import app
 from tests.support.live import Live, serving, tiny_settings
 from tests.support.pictures import encoded, low_resolution, person
 from tests.support.process import environment
+from tests.support.tiny_bundle import make_tiny_bundle
 
 PEOPLE = range(8)
 
@@ -105,6 +106,22 @@ def test_what_a_backup_holds(saved: tuple[Live, Path], tiny_bundle: Path) -> Non
     assert names == {"gallery.db", "manifest.json", "bundle.json", "settings.json"}
     assert (target / "bundle.json").read_bytes() == (tiny_bundle / "manifest.json").read_bytes()
     assert str(tiny_bundle) in (target / "settings.json").read_text()
+
+
+def test_the_other_bundle_is_named_as_well(
+    saved: tuple[Live, Path], tiny_bundle: Path, tmp_path: Path, run: Callable[..., Result]
+) -> None:
+    live, target = saved
+    other, data_dir = make_tiny_bundle(tmp_path / "other", turn=5), live.services.settings.data_dir
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DGRL_NEXT_BUNDLE", str(other))
+        assert run("backup", tmp_path / "two", "--data-dir", data_dir).exit_code == 0
+        assert (tmp_path / "two" / "next-bundle.json").read_bytes() == (other / "manifest.json").read_bytes()
+        assert not run("restore", target, "--data-dir", tmp_path / "a").stderr
+    done = CliRunner(env={"DGRL_BUNDLE": str(other)}).invoke(
+        app, ["restore", str(target), "--data-dir", str(tmp_path / "b")]
+    )
+    assert done.exit_code == 0 and "the service will not start with it" in done.stderr
 
 
 def test_an_open_gallery_is_not_replaced(saved: tuple[Live, Path], run: Callable[..., Result]) -> None:

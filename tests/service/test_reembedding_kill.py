@@ -38,7 +38,7 @@ def state(url: str) -> dict[str, Any]:
 def wait(url: str, embedded: int) -> int:
     end = time.monotonic() + 100
     while (job := state(url)["job"])["embedded"] < embedded:
-        assert time.monotonic() < end and job["running"], job
+        assert time.monotonic() < end and job["state"] != "waiting", job
         time.sleep(0.002)
     return int(job["embedded"])
 
