@@ -15,12 +15,11 @@ from model.weights import save_weights
 from training.best import Best
 from training.checkpoint import STATE_NAME, Progressed, load_state, save_state
 from training.config import RCANRecipe, as_json
-from training.data.area import area_downsample
-from training.device import autocast, channels_last, pixels_to_tensor
+from training.device import autocast, channels_last
 from training.finite import FiniteWatch, check_weights
 from training.optimiser import set_rate
-from training.packed import fitted
 from training.progress import Progress
+from training.scaled_pairs import ScaledPairs
 from training.schedule import cosine, halving
 from training.seeds import numpy_generator
 from training.super_resolution_quality import Quality, measure
@@ -52,13 +51,14 @@ def train_rcan(recipe: RCANRecipe, data: RCANData, folder: Path, device: torch.d
     defaults = as_json(RCANRecipe())
     resumed = state.is_file()
     first = load_state(state, {"model": network}, optimiser, described, defaults) if resumed else 0
+    pairs = ScaledPairs(data.train, recipe.model.scales, device)
     best, watch = Best(folder, WEIGHTS_NAME, fresh=not resumed), FiniteWatch()
     saved = time.monotonic()
     with Progress(folder, steps=steps, first=first, every=recipe.log_steps) as progress:
         for step in range(first, steps):
             rate = (cosine if recipe.schedule == "cosine" else halving)(step, steps, recipe.rate)
             set_rate(optimiser, rate)
-            scale, low, high = _batch(recipe, data.train, step, device)
+            scale, low, high = _batch(recipe, pairs, len(data.train), step)
             with autocast(device, recipe.precision):
                 enlarged = network(low, scale)
             loss = F.l1_loss(enlarged.float(), high)
@@ -84,15 +84,9 @@ def train_rcan(recipe: RCANRecipe, data: RCANData, folder: Path, device: torch.d
     return best.quality()
 
 
-def _batch(recipe: RCANRecipe, images: Pixels, step: int, device: torch.device) -> tuple[int, Tensor, Tensor]:
+def _batch(recipe: RCANRecipe, pairs: ScaledPairs, images: int, step: int) -> tuple[int, Tensor, Tensor]:
     """One scale a step, in turn: the scale, LR (B, 3, h, w) and HR (B, 3, scale*h, scale*w) in 0..255."""
     scale = recipe.model.scales[step % len(recipe.model.scales)]
     random = numpy_generator(recipe.seed, "rcan batch", step)
-    chosen = np.sort(random.choice(len(images), recipe.batch, replace=recipe.batch > len(images)))
-    high = np.ascontiguousarray(images[chosen])
-    if random.random() < 0.5:
-        high = np.ascontiguousarray(high[:, :, ::-1])
-    low = area_downsample(high, scale)
-    size = (low.shape[1] * scale, low.shape[2] * scale)
-    target = np.stack([fitted(image, size) for image in high])
-    return scale, pixels_to_tensor(low, device), pixels_to_tensor(target, device)
+    chosen = np.sort(random.choice(images, recipe.batch, replace=recipe.batch > images))
+    return scale, *pairs.batch(scale, chosen, flip=random.random() < 0.5)
