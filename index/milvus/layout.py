@@ -109,8 +109,8 @@ def _give_up(connection: Connection, address: Address, other: Space, space: Spac
     if images := connection.count(collection, strong=True):
         raise WrongBundle(
             f"the gallery holds {images} vectors of bundle {other.bundle_id} ({other.dimension} dimensions); asked"
-            f" for bundle {space.bundle_id} ({space.dimension} dimensions): go on with its own bundle, or bring it to an"
-            " embedded gallery (dgrl migrate), re-embed that, and bring it back"
+            f" for bundle {space.bundle_id} ({space.dimension} dimensions): go on with its own bundle, or bring it to"
+            " an embedded gallery (dgrl migrate), re-embed that, and bring it back"
         )
     connection.client.drop_collection(collection)
     log.info("the empty gallery changes from bundle %s to %s", other.bundle_id, space.bundle_id)

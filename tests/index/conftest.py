@@ -7,17 +7,18 @@ from index import Gallery, open_gallery
 from tests.index.people import BUNDLE
 
 Opener = Callable[..., Gallery]
-ENGINES = (
-    "sqlite",
+DISTRIBUTED = (
     pytest.param("lite", marks=pytest.mark.lite),
     pytest.param("milvus", marks=pytest.mark.milvus),
 )
+EVERY = ("sqlite", *DISTRIBUTED)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A module with EVERY_ENGINE = True holds what every engine must do: its tests run on each of them."""
-    if "engine" in metafunc.fixturenames and getattr(metafunc.module, "EVERY_ENGINE", False):
-        metafunc.parametrize("engine", ENGINES)
+    """The tests of a module with ENGINES run on each of these; those of any other on SQLite."""
+    engines = getattr(metafunc.module, "ENGINES", None)
+    if "engine" in metafunc.fixturenames and engines:
+        metafunc.parametrize("engine", engines)
 
 
 @pytest.fixture

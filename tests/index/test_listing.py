@@ -16,10 +16,10 @@ from index import (
     UnknownIdentity,
     UnknownImage,
 )
-from tests.index.conftest import Opener
+from tests.index.conftest import EVERY, Opener
 from tests.index.people import one_hot, unit
 
-EVERY_ENGINE = True
+ENGINES = EVERY
 NAMES = [
     "../../etc/passwd", "a/b\\c", "C:\\x", "人物 7", "🧍‍♀️", "שלום", "\u202eabc", "a\nb", " ",
     "'; DROP TABLE images; --", "%41", "é", "e\u0301", "x" * 512, "\U0010ffff\U0010ffffz", "\ud7ff",

@@ -6,10 +6,10 @@ import pytest
 from index import Enrolment
 from index.rerank import distances
 from index.types import Vectors
-from tests.index.conftest import Opener
+from tests.index.conftest import EVERY, Opener
 from tests.index.people import unit
 
-EVERY_ENGINE = True
+ENGINES = EVERY
 
 
 def slowly(probe: Vectors, candidates: Vectors, k1: int, k2: int, weight: float) -> list[float]:

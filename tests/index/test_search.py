@@ -7,10 +7,10 @@ import pytest
 
 from index import Enrolment, Filters, InvalidEnrolment, WrongBundle
 from index.ranking import score
-from tests.index.conftest import Opener
+from tests.index.conftest import EVERY, Opener
 from tests.index.people import Oracle, assert_same_ranking, one_hot, unit
 
-EVERY_ENGINE = True
+ENGINES = EVERY
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from index import AuditLine, Enrolment, Gallery, Image, InvalidCursor
+from index import Enrolment, Image
 from tests.index.conftest import Opener
 from tests.index.people import one_hot, unit
+from tests.index.test_audit import lines
 
 
 @pytest.fixture
@@ -25,50 +26,6 @@ def eventually(condition: object, seconds: float = 20) -> None:
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < end, "it did not happen"
         time.sleep(0.01)
-
-
-def lines(gallery: Gallery) -> list[tuple[str | None, str, dict[str, object]]]:
-    return [(line.actor, line.action, line.detail) for line in gallery.audit(limit=1000).items]
-
-
-def test_who_did_what(open_it: Opener) -> None:
-    gallery, vector = open_it(), one_hot(16)
-    gallery.add([Enrolment(name, vector, name) for name in "aab"], actor="key 1")
-    gallery.add([Enrolment("a", vector, "a")], actor="key 1")  # a duplicate changes nothing
-    for actor in ("key 2", "key 2", None):
-        gallery.search(np.stack([vector, vector]), 1, actor=actor)
-    gallery.rename("b", "c", actor="key 1")
-    gallery.remove_image("a", "1", actor="key 3")
-    gallery.remove_identity("nobody", actor="key 3")
-    gallery.remove_identity("c", actor="key 3")
-    gallery.close()
-    gallery = open_it()
-    assert lines(gallery) == [
-        ("key 1", "enrol", {"identity": "a", "images": ["1"]}),
-        ("key 1", "enrol", {"identity": "b", "images": ["3"]}),
-        ("key 1", "rename", {"identity": "b", "new": "c", "images": 1}),
-        ("key 3", "delete", {"identity": "a", "images": ["1"]}),
-        ("key 3", "delete", {"identity": "c", "images": ["3"]}),
-        ("key 2", "search", {"searches": 2, "probes": 4}),
-        (None, "search", {"searches": 1, "probes": 2}),
-    ]
-    first = gallery.audit(limit=1).items[0]
-    assert abs(first.at.timestamp() - time.time()) < 60
-
-
-def test_pages_of_the_audit_log(open_it: Opener) -> None:
-    gallery = open_it()
-    for name in "abcdefg":
-        gallery.add([Enrolment(name, one_hot(16), "x")])
-    found: list[AuditLine] = []
-    page = gallery.audit(limit=3)
-    found += page.items
-    while page.next_cursor:
-        page = gallery.audit(page.next_cursor, limit=3)
-        found += page.items
-    assert [line.detail["identity"] for line in found] == list("abcdefg")
-    with pytest.raises(InvalidCursor):
-        gallery.audit(gallery.identities(limit=1).next_cursor)
 
 
 def test_the_audit_log_cannot_be_changed(open_it: Opener, tmp_path: Path) -> None:
