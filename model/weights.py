@@ -2,13 +2,17 @@
 
 import dataclasses
 import json
+import math
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, TypeVar
 
+import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from model.config import ModelConfig, RCANConfig, RestormerConfig
@@ -58,6 +62,36 @@ def from_published_rcan(state: Mapping[str, Tensor], config: RCANConfig) -> RCAN
         if not name.startswith(("sub_mean.", "add_mean."))
     }
     return _fill(RCAN(config), renamed, Path("published checkpoint"))
+
+
+def load_published_rcan(path: Path) -> RCAN:
+    """An RCAN from a file in the published code's key layout, .pt (read without pickled code) or .safetensors.
+
+    Its scale and size are read off the tensors. Raises WeightsError.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        config = _published_config(state)
+    except FileNotFoundError:
+        raise WeightsError(f"{path}: no such weights file") from None
+    except (OSError, SafetensorError, RuntimeError, UnpicklingError) as error:
+        raise WeightsError(f"{path}: not a readable checkpoint ({error})") from error
+    except (KeyError, TypeError, AttributeError) as error:
+        raise WeightsError(f"{path}: not in the published RCAN's key layout (no {error})") from error
+    return from_published_rcan(state, config)
+
+
+def _published_config(state: Mapping[str, Tensor]) -> RCANConfig:
+    features = state["head.0.weight"].shape[0]
+    groups = {name.split(".")[1] for name in state if re.match(r"body\.\d+\.body\.", name)}
+    blocks = {name.split(".")[3] for name in state if re.match(r"body\.0\.body\.\d+\.body\.", name)}
+    squeezed = state["body.0.body.0.body.3.conv_du.0.weight"].shape[0]
+    twice = "tail.0.2.weight" in state  # x4 is x2 and x2
+    scale = 4 if twice else math.isqrt(state["tail.0.0.weight"].shape[0] // features)
+    return RCANConfig((scale,), len(groups), len(blocks), features, features // squeezed)
 
 
 def _read(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -1,4 +1,4 @@
-"""Where a DGRL training starts: ImageNet's ResNet-50, or another DGRL checkpoint."""
+"""Where a training starts: DGRL from ImageNet's ResNet-50 or another DGRL, RCAN from another RCAN."""
 
 import importlib
 from collections.abc import Mapping
@@ -8,10 +8,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from model.config import ModelConfig
+from model.config import ModelConfig, RCANConfig
 from model.dgrl import DGRL
 from model.pretrained import load_imagenet, start_from_imagenet
-from model.weights import WeightsError, load_dgrl
+from model.rcan import RCAN
+from model.weights import WeightsError, load_dgrl, load_published_rcan, load_rcan
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,29 @@ def from_checkpoint(config: ModelConfig, seed: int, weights: Path) -> Start:
         )
     network.load_state_dict({**own, **shared})
     return Start(network, f"DGRL checkpoint {weights.name} ({len(shared)} of {len(own)} tensors)")
+
+
+def rcan_from(config: RCANConfig, seed: int, weights: Path) -> RCAN:
+    """An RCAN whose head and body, and the tails that there are, come from another: x3 and x4 start from x2.
+
+    `weights` are ours, or in the published key layout. Raises WeightsError where the body is another.
+    """
+    torch.manual_seed(seed)
+    network = RCAN(config)
+    try:
+        given = load_rcan(weights)
+    except WeightsError:
+        given = load_published_rcan(weights)
+    own, state = network.state_dict(), given.state_dict()
+    shared = {n: t for n, t in state.items() if n in own and own[n].shape == t.shape}
+    if missing := [name for name in own if not name.startswith("tails.") and name not in shared]:
+        raise WeightsError(
+            f"{weights}: another body than the recipe's ({len(missing)} tensors, e.g. {missing[0]}); it has "
+            f"groups = {given.config.groups}, blocks = {given.config.blocks}, features = {given.config.features}, "
+            f"reduction = {given.config.reduction}"
+        )
+    network.load_state_dict({**own, **shared})
+    return network
 
 
 def _torchvision_weights() -> tuple[Mapping[str, Tensor], str]:

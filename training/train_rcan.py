@@ -22,6 +22,7 @@ from training.progress import Progress
 from training.scaled_pairs import ScaledPairs
 from training.schedule import cosine, halving
 from training.seeds import numpy_generator
+from training.start import rcan_from
 from training.super_resolution_quality import Quality, measure
 
 WEIGHTS_NAME = "rcan.safetensors"
@@ -36,14 +37,18 @@ class RCANData:
     held_out: Pixels
 
 
-def train_rcan(recipe: RCANRecipe, data: RCANData, folder: Path, device: torch.device) -> dict[int, Quality]:
+def train_rcan(
+    recipe: RCANRecipe, data: RCANData, folder: Path, device: torch.device, start: Path | None = None
+) -> dict[int, Quality]:
     """Train, or go on from `folder`'s checkpoint; the quality of the best weights by held-out PSNR.
 
-    Those end up as rcan.safetensors, with best.json beside them; the last ones as rcan-final.safetensors. Raises
-    TrainingFailed, and CheckpointError where `folder` holds another recipe's run.
+    Those end up as rcan.safetensors, with best.json beside them; the last ones as rcan-final.safetensors. A new
+    run begins with the weights of `start`, if given. Raises TrainingFailed, WeightsError, and CheckpointError where
+    `folder` holds another recipe's run.
     """
     torch.manual_seed(recipe.seed)
-    network = channels_last(RCAN(recipe.model).to(device))
+    network = rcan_from(recipe.model, recipe.seed, start) if start else RCAN(recipe.model)
+    network = channels_last(network.to(device))
     optimiser = torch.optim.Adam(network.parameters(), recipe.rate, betas=(0.9, 0.999), fused=True)
     steps = max(1, round(recipe.epochs * len(data.train) / recipe.batch))
     folder.mkdir(parents=True, exist_ok=True)

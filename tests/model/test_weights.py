@@ -10,7 +10,14 @@ from model.config import RCANConfig
 from model.dgrl import DGRL
 from model.pretrained import load_imagenet, start_from_imagenet
 from model.rcan import RCAN
-from model.weights import WeightsError, from_published_rcan, load_dgrl, load_rcan, save_weights
+from model.weights import (
+    WeightsError,
+    from_published_rcan,
+    load_dgrl,
+    load_published_rcan,
+    load_rcan,
+    save_weights,
+)
 from tests.support.tiny_networks import TINY_MODEL, TINY_RCAN
 
 
@@ -67,6 +74,32 @@ def test_published_rcan_keys_map_one_to_one() -> None:
     loaded = from_published_rcan(published, config)
     x = torch.rand(1, 3, 6, 5) * 255
     assert torch.equal(loaded(x, 4), ours(x, 4))
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+def test_a_published_rcan_file_says_what_network_it_is(scale: int, suffix: str, tmp_path: Path) -> None:
+    ours = RCAN(RCANConfig(scales=(scale,), groups=2, blocks=3, features=8, reduction=4))
+    published = {n.replace(f"tails.{scale}.", "tail."): t.clone() for n, t in ours.state_dict().items()}
+    published |= {"sub_mean.weight": torch.eye(3), "add_mean.bias": torch.zeros(3)}
+    path = tmp_path / f"rcan{suffix}"
+    (torch.save if suffix == ".pt" else save_file)(published, path)
+    loaded = load_published_rcan(path)
+    assert loaded.config == ours.config
+    x = torch.rand(1, 3, 6, 5) * 255
+    assert torch.equal(loaded(x, scale), ours(x, scale))
+
+
+def test_files_that_are_no_published_rcan_are_named(tmp_path: Path) -> None:
+    torch.save({"head.0.weight": torch.zeros(8, 3, 3, 3)}, tmp_path / "other.pt")
+    (tmp_path / "broken.pt").write_bytes(b"not weights")
+    for name, message in (
+        ("other.pt", "not in the published RCAN's key layout"),
+        ("broken.pt", "not a readable checkpoint"),
+        ("absent.pt", "no such weights file"),
+    ):
+        with pytest.raises(WeightsError, match=f"{name}: {message}"):
+            load_published_rcan(tmp_path / name)
 
 
 def test_imagenet_weights_fill_stems_trunk_and_sides(tmp_path: Path) -> None:

@@ -11,11 +11,12 @@ from safetensors.torch import load_file
 
 from model.config import RCANConfig
 from model.rcan import RCAN
-from model.weights import load_rcan
+from model.weights import WeightsError, load_rcan, save_weights
 from training.best import BEST_NAME, Best
 from training.checkpoint import STATE_NAME
 from training.config import RCANRecipe
 from training.failure import TrainingFailed
+from training.start import rcan_from
 from training.super_resolution_quality import Quality, measure
 from training.train_rcan import FINAL_NAME, WEIGHTS_NAME, RCANData, train_rcan
 
@@ -107,3 +108,18 @@ def test_a_run_that_gets_worse_keeps_its_best_step_also_when_it_is_cut_off_and_g
 def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(tmp_path: Path) -> None:
     with pytest.raises(TrainingFailed, match=r"not finite at step \d"):
         train_rcan(dataclasses.replace(RECIPE, rate=1e38, epochs=8), data(), tmp_path, CPU)
+
+
+def test_other_scales_start_from_another_networks_body(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    twice = RCAN(dataclasses.replace(RECIPE.model, scales=(2,)))
+    save_weights(tmp_path / "x2.safetensors", twice)
+    begun = rcan_from(RECIPE.model, 0, tmp_path / "x2.safetensors").state_dict()
+    assert all(torch.equal(begun[name], tensor) for name, tensor in twice.state_dict().items())
+    frozen = dataclasses.replace(RECIPE, rate=0.0, epochs=0.25)
+    train_rcan(frozen, data(), tmp_path / "run", CPU, tmp_path / "x2.safetensors")
+    ended = load_rcan(tmp_path / "run" / FINAL_NAME).state_dict()
+    assert all(torch.equal(begun[name], tensor) for name, tensor in ended.items())
+    wider = dataclasses.replace(RECIPE.model, features=16)
+    with pytest.raises(WeightsError, match=r"another body than the recipe's.*features = 8"):
+        rcan_from(wider, 0, tmp_path / "x2.safetensors")
