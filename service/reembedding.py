@@ -84,25 +84,20 @@ class Reembedder:
     async def switch(self, forget_missing: bool, actor: str) -> None:
         """Raises IncompleteReembedding while images lack a vector of the new bundle."""
         async with self._changing:
-            job, services = await self.job(), self._services
-            left = (await services.in_store(job.progress)).pending
-            target = services.target
+            job, s = await self.job(), self._services
+            target, left = s.target, (await s.in_store(job.progress)).pending
             if target is None or left > AT_ONCE:
                 raise IncompleteReembedding(f"{left} images are not embedded yet: wait for the job")
-            s = services
             described = await s.in_store(notes, s.settings, target.model, s.gallery, s.gate)
             await self._cancel()
-            try:
-                async with (
-                    services.storing.alone()
-                ):  # nothing is enrolled from here on, until the new bundle serves
-                    while await embed_some(services, target):
-                        pass
-                    await services.in_store(job.switch, forget_missing=forget_missing, actor=actor)
-                    self._serve(target, tuple(described))
-            except BaseException:
-                self._start(job, target.model.bundle)
-                raise
+            async with s.storing.alone():  # nobody enrols until the new bundle serves
+                try:
+                    await _finish(s, target, forget_missing, actor)
+                finally:
+                    if s.gallery.bundle_id == target.model.manifest.bundle_id:
+                        self._serve(target, tuple(described))
+                    else:
+                        self._start(job, target.model.bundle)
 
     async def give_up(self, actor: str) -> None:
         async with self._changing:
@@ -179,3 +174,9 @@ class Reembedder:
         describe(new)
         gc.unfreeze()  # the old sessions go once the last request that uses them is answered
         log.info("searches go through bundle %s from here on", new.manifest.bundle_id)
+
+
+async def _finish(services: Services, target: Target, forget_missing: bool, actor: str) -> None:
+    while await embed_some(services, target):
+        pass
+    await services.in_store(target.job.switch, forget_missing=forget_missing, actor=actor)

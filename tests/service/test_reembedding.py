@@ -13,6 +13,7 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
+from index import GalleryUnavailable
 from model.bundle.manifest import MANIFEST_NAME, Manifest
 from service.cli import app
 from service.startup import StartupError
@@ -193,6 +194,22 @@ def test_requests_under_way_never_see_two_bundles(serve: Serve, tiny_bundle: Pat
     with live.client() as client:
         enrolled = client.get("/model").json()["gallery"]["images"]
     assert vectors(live.services.settings.data_dir)["active"] == enrolled > 4
+
+
+def test_a_switch_that_fails_after_its_commit_is_a_switch(
+    serve: Serve, turned: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise GalleryUnavailable("the disk is gone")
+
+    with serve(next_bundle=turned).client() as client:
+        enrol(client, 1)
+        begin(client)
+        with monkeypatch.context() as patch:
+            patch.setattr("index.database.Database.settle", fail)
+            assert client.post("/reembedding/switch").status_code == 503
+        assert client.get("/model").json()["bundle"] == id_of(turned)
+        assert enrol(client, 2).status_code == 201 and matches(client, 1)[0]["identity"] == "p1"
 
 
 def test_giving_up(serve: Serve, tiny_bundle: Path, turned: Path) -> None:
