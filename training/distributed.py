@@ -96,10 +96,8 @@ def joined(device: str) -> Iterator[tuple[Ranks, torch.device]]:
     ranks = Ranks(dist.get_rank(), dist.get_world_size())
     if not ranks.main:
         logging.getLogger("training").setLevel(logging.ERROR)  # the main one says it
-    try:
-        yield ranks, chosen
-    finally:
-        dist.destroy_process_group()
+    yield ranks, chosen
+    dist.destroy_process_group()  # not after an error: it could wait for ranks that wait for this one
 
 
 def refuse_processes(command: str) -> None:
