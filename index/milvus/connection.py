@@ -28,6 +28,7 @@ from index.types import Vectors
 logging.getLogger("pymilvus").setLevel(logging.CRITICAL + 1)  # it prints what it raises, with a traceback
 
 MOST_ROWS = 16_384  # that Milvus returns for one request
+_ALL_OF_LITE = 2**30
 _MOST_BYTES = 2**22  # of rows in one request: below what Milvus splits into several messages
 _SECONDS = 8.0
 _OWN_WRITES_S = 10.0  # longer than the server's bound on staleness
@@ -65,11 +66,13 @@ class Connection:
                 collection,
                 filter=expression,
                 output_fields=list(fields),
-                limit=limit,
+                limit=_ALL_OF_LITE if self._address.lite else limit,
                 timeout=_SECONDS,
                 reduce_stop_for_best=True,
                 **self._consistency(strong),
             )
+        if self._address.lite:  # which has no order of its own
+            rows = sorted(rows, key=lambda row: (row.get("id", 0), row.get("identity", "")))[:limit]
         return [dict(row) for row in rows]
 
     def pages(

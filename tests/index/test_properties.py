@@ -1,12 +1,14 @@
 """Any sequence of changes leaves the gallery equal to the oracle, in memory and after reopening."""
 
+import hashlib
 import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
@@ -15,6 +17,7 @@ from index import Enrolment, Filters, Gallery, UnknownIdentity, open_gallery
 from tests.index.people import BUNDLE, Oracle, assert_same_ranking, unit
 
 DIMENSION = 12
+SPACE = hashlib.blake2b(f"{BUNDLE}:{DIMENSION}".encode(), digest_size=8).hexdigest()
 NAMES = ["a", "b", "ab", "ä", "../a", "人", "a b"]
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -49,9 +52,11 @@ class GalleryMachine(RuleBasedStateMachine):
         self.oracle = Oracle()
         self.open()
 
+    def uri(self) -> str:
+        return f"sqlite:///{Path(self.folder.name) / 'gallery.db'}"
+
     def open(self) -> None:
-        uri = f"sqlite:///{Path(self.folder.name) / 'gallery.db'}"
-        self.gallery = open_gallery(uri, bundle_id=BUNDLE, dimension=DIMENSION, threads=2)
+        self.gallery = open_gallery(self.uri(), bundle_id=BUNDLE, dimension=DIMENSION, threads=2)
 
     def teardown(self) -> None:
         self.lists_and_counts()
@@ -150,3 +155,48 @@ class TestGallery(GalleryMachine.TestCase):  # type: ignore[misc]
     @pytest.fixture(autouse=True)
     def small_segments(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(index.view, "SEGMENT_ROWS", 8)
+
+
+class DistributedMachine(GalleryMachine):
+    server: ClassVar[Any]
+
+    @initialize()
+    def start(self) -> None:
+        if self.server is not None:
+            self.server.empty(*(f"tests_{kind}" for kind in ("journal", "people", f"images_{SPACE}")))
+        super().start()
+
+    def uri(self) -> str:
+        if self.server is None:
+            return f"milvus+lite:///{Path(self.folder.name) / 'milvus.db'}"
+        return f"milvus://{self.server.address}/tests"
+
+
+class Distributed(DistributedMachine.TestCase):  # type: ignore[misc]
+    __test__ = False
+    settings = settings(
+        max_examples=5,
+        stateful_step_count=15,
+        deadline=None,
+        derandomize=True,
+        phases=(Phase.generate,),  # a failure is not made smaller: each try takes long
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+
+
+@pytest.mark.lite
+class TestMilvusLite(Distributed):
+    __test__ = True
+
+    @pytest.fixture(autouse=True)
+    def no_server(self) -> None:
+        DistributedMachine.server = None
+
+
+@pytest.mark.milvus
+class TestMilvus(Distributed):
+    __test__ = True
+
+    @pytest.fixture(autouse=True)
+    def a_server(self, milvus: object) -> None:
+        DistributedMachine.server = milvus
