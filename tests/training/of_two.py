@@ -13,8 +13,8 @@ from tests.training.test_runs import RECIPE, network, pairs
 from training.distributed import joined
 from training.train_dgrl import train_dgrl
 
-SHARED = dataclasses.replace(RECIPE, identities_per_batch=4, epochs=2, checkpoint_minutes=0.0, ema=0.9)
-ONE_STEP = dataclasses.replace(SHARED, epochs=1 / 3)  # three steps an epoch
+SHARED = dataclasses.replace(RECIPE, identities_per_batch=4, epochs=4 / 3, checkpoint_minutes=0.0, ema=0.9)
+ONE_STEP = dataclasses.replace(SHARED, epochs=1 / 3)  # three steps make an epoch
 
 
 def gradients(trained: DGRL) -> dict[str, torch.Tensor]:
@@ -47,7 +47,7 @@ def main(folder: Path) -> None:
         save_file(gradients(one), folder / f"gradients {ranks.rank}.safetensors")
         train_dgrl(SHARED, network(), pairs(), folder / "whole", device, ranks)
         broken = network()
-        interrupt_at(4, broken)
+        interrupt_at(3, broken)
         try:
             train_dgrl(SHARED, broken, pairs(), folder / "resumed", device, ranks)
         except Interrupted:
