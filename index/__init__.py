@@ -14,6 +14,7 @@ from index.errors import (
     WrongBundle,
 )
 from index.gallery import Gallery
+from index.migrate import migrate
 from index.open import backup_gallery, open_gallery, restore_gallery
 from index.reembedding import Reembedding
 from index.types import (
@@ -64,6 +65,7 @@ __all__ = [
     "UnknownImage",
     "WrongBundle",
     "backup_gallery",
+    "migrate",
     "open_gallery",
     "restore_gallery",
 ]

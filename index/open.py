@@ -9,13 +9,12 @@ from index.backup import back_up
 from index.embedded import EmbeddedGallery
 from index.errors import GalleryError, GalleryUnavailable
 from index.gallery import Gallery
+from index.migrate import DISTRIBUTED, back_up_distributed, restore_distributed, sqlite_path
 from index.restore import Restored, restore
 from index.types import Counts, SearchMethod
 
 if TYPE_CHECKING:
     from index.milvus.gallery import MilvusGallery
-
-_DISTRIBUTED = ("milvus://", "milvus+lite://")
 
 
 def open_gallery(
@@ -38,7 +37,7 @@ def open_gallery(
     "gpu", which must be there.
     Raises WrongBundle when it holds vectors of another bundle, GalleryUnavailable when it cannot be opened.
     """
-    if uri.startswith(_DISTRIBUTED):
+    if uri.startswith(DISTRIBUTED):
         return _milvus_gallery()(
             uri,
             bundle_id=bundle_id,
@@ -48,7 +47,7 @@ def open_gallery(
             search=search,
         )
     return EmbeddedGallery(
-        _sqlite_path(uri),
+        sqlite_path(uri),
         bundle_id=bundle_id,
         dimension=dimension,
         keep_images=keep_images,
@@ -60,15 +59,23 @@ def open_gallery(
 
 def backup_gallery(uri: str, target: Path, extra: Mapping[str, Path] | None = None) -> Counts:
     """As `Gallery.backup`, of a gallery that this or another process may have open."""
-    manifest = back_up(_sqlite_path(uri), target, extra)
+    if uri.startswith(DISTRIBUTED):
+        return back_up_distributed(uri, target, extra)
+    manifest = back_up(sqlite_path(uri), target, extra)
     return Counts(manifest.identities, manifest.images)
 
 
 def restore_gallery(
     backup: Path, uri: str, *, replace: bool = False, later: Path | None = None, actor: str | None = None
 ) -> Restored:
-    """Verify a backup and make it the gallery at `uri`; see `index.restore`."""
-    return restore(backup, _sqlite_path(uri), replace=replace, later=later, actor=actor)
+    """Verify a backup and make it the gallery at `uri`; see `index.restore`. A distributed one must be empty."""
+    if uri.startswith(DISTRIBUTED):
+        if replace or later is not None:
+            raise GalleryError(
+                "a backup is restored to a new distributed gallery: name one that has no images"
+            )
+        return restore_distributed(backup, uri)
+    return restore(backup, sqlite_path(uri), replace=replace, later=later, actor=actor)
 
 
 def _milvus_gallery() -> type["MilvusGallery"]:
@@ -80,12 +87,3 @@ def _milvus_gallery() -> type["MilvusGallery"]:
             f"a distributed gallery needs the package {error.name}: pip install 'dgrl[scale]'"
         ) from error
     return MilvusGallery
-
-
-def _sqlite_path(uri: str) -> Path:
-    scheme, separator, path = uri.partition(":///")
-    if not separator or not path:
-        raise GalleryError(f"{uri!r} is not a gallery URI; expected sqlite:///path")
-    if scheme != "sqlite":
-        raise GalleryError(f"unknown gallery engine {scheme!r}; this version knows sqlite and milvus")
-    return Path(path)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from service import cli_audit, cli_backup, cli_enrol, cli_keys, cli_query, cli_reembed
+from service import cli_audit, cli_backup, cli_enrol, cli_keys, cli_migrate, cli_query, cli_reembed
 from service.demo.__main__ import demo
 from service.version import version
 
@@ -18,6 +18,7 @@ app.command("query")(cli_query.query)
 app.command("audit")(cli_audit.audit)
 app.command("backup")(cli_backup.backup)
 app.command("restore")(cli_backup.restore)
+app.command("migrate")(cli_migrate.migrate)
 app.command("reembed")(cli_reembed.reembed)
 app.command("demo")(demo)
 

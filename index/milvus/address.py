@@ -3,13 +3,15 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast, get_args
 from urllib.parse import parse_qsl, urlsplit
 
 from index.errors import GalleryError
+from index.types import SearchMethod
 
 SCHEMES = ("milvus", "milvus+lite")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
-_OPTIONS = frozenset({"database", "tls", "token_file", "pictures", "shards", "replicas"})
+_OPTIONS = frozenset({"database", "tls", "token_file", "pictures", "shards", "replicas", "index"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,7 @@ class Address:
     pictures: Path | None = None  # a folder that all who open the gallery share
     shards: int = 1
     replicas: int = 1
+    index: SearchMethod | None = None
 
     @property
     def token(self) -> str:
@@ -68,6 +71,7 @@ def parse(uri: str) -> Address:
         pictures=_path(options.get("pictures")),
         shards=_number("shards", options.get("shards", "1")),
         replicas=_number("replicas", options.get("replicas", "1")),
+        index=_index(options.get("index")),
     )
 
 
@@ -80,6 +84,12 @@ def _lite(uri: str, path: str, pictures: Path | None) -> Address:
 
 def _path(text: str | None) -> Path | None:
     return Path(text).absolute() if text else None
+
+
+def _index(text: str | None) -> SearchMethod | None:
+    if text is not None and text not in get_args(SearchMethod):
+        raise GalleryError(f"index is {text!r}; expected {', '.join(get_args(SearchMethod))}")
+    return cast(SearchMethod | None, text)
 
 
 def _number(option: str, text: str) -> int:

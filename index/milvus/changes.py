@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from index.errors import UnknownIdentity
 from index.milvus.connection import Connection, Row
 from index.milvus.journal import DELETIONS, Journal, Line
-from index.milvus.layout import OPEN, Collections
+from index.milvus.layout import Collections
+from index.milvus.marks import OPEN
 from index.milvus.people import People
 from index.milvus.pictures import Pictures
 from index.milvus.rows import RECORD, one_of, row_size

@@ -27,6 +27,8 @@ from index.types import Vectors
 
 logging.getLogger("pymilvus").setLevel(logging.CRITICAL + 1)  # it prints what it raises, with a traceback
 
+MAX_TEXT = 65_535  # bytes of a text in Milvus
+MAX_LIST = 1024  # entries of a list in a row
 MOST_ROWS = 16_384  # that Milvus returns for one request
 _ALL_OF_LITE = 2**30
 _MOST_BYTES = 2**22  # of rows in one request: below what Milvus splits into several messages

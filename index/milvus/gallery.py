@@ -33,6 +33,7 @@ from index.errors import GalleryError, NotOffered, UnknownIdentity, UnknownImage
 from index.gallery import NO_FILTERS
 from index.listing import image_row
 from index.maintenance import Maintenance
+from index.migrate import back_up_distributed
 from index.milvus import layout, rows
 from index.milvus.address import parse
 from index.milvus.changes import Changes
@@ -82,7 +83,7 @@ class MilvusGallery:
         retention: timedelta | None = None,
         search: SearchMethod = "exact",
     ) -> None:
-        address = parse(uri)
+        self._uri, address = uri, parse(uri)
         self.bundle_id = bundle_id
         self.dimension = dimension
         self._retention = retention
@@ -96,7 +97,7 @@ class MilvusGallery:
         self._pictures = pictures
         self._connection = Connection(address)
         try:
-            names = layout.claim(self._connection, address, bundle_id, dimension, search)
+            names = layout.claim(self._connection, address, layout.Space(bundle_id, dimension), search)
             self._images = names.images
             self._journal = Journal(self._connection, names.journal)
             self._people = People(self._connection, names.people, names.images)
@@ -247,7 +248,7 @@ class MilvusGallery:
         rank(MilvusSource(self._connection, self._images, self.dimension, ""), probe, Wanted(1, 1, None))
 
     def backup(self, path: Path, extra: Mapping[str, Path] | None = None) -> Counts:
-        raise NotOffered("not yet")
+        return back_up_distributed(self._uri, path, extra)
 
     def reembed(self, bundle_id: str, dimension: int, *, actor: str | None = None) -> Reembedding:
         raise NotOffered(_NO_REEMBEDDING)

@@ -13,21 +13,22 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from index import validation
 from index.cursor import check_limit, read_cursor, write_cursor
 from index.errors import GalleryUnavailable
-from index.milvus.connection import Connection, Row
-from index.milvus.layout import CLOSED, MAX_LIST, OPEN, SERVICE
+from index.milvus.connection import MAX_LIST, Connection, Row
+from index.milvus.marks import CLOSED, OPEN, SERVICE
 from index.milvus.rows import fitting, one_of
 from index.types import AuditLine, Page
 
 FIELDS = ("id", "at", "actor", "action", "state", "images", "detail")
 DELETIONS = ("delete", "expire", "drop")
 _LINE = 8 * MAX_LIST + 200  # bytes of a line beside its detail, at most
+_PAGE = 1000
 _DRAWN_BITS = 18
 _EPOCH_US = 1_577_836_800_000_000  # 2020
 _SKEW = 600 * 10_000 << _DRAWN_BITS  # ten minutes, in which clocks of two services may differ
@@ -104,12 +105,18 @@ class Journal:
                 found.update(number for row in page for number in row["images"])
         return found & set(images)
 
+    def all_lines(self) -> Iterator[list[Line]]:
+        """Those of changes and deletions, whatever their state."""
+        condition = f"state < {SERVICE}"
+        for page in self._connection.pages(self._collection, condition, FIELDS, rows=_PAGE, strong=True):
+            yield [_line(row) for row in page]
+
     def lines(self, cursor: str | None, limit: int) -> Page[AuditLine]:
         after = read_cursor("audit", cursor)
         start = int(after) if after is not None and after.isdecimal() else -1
         condition = f"id > {start} and state < {SERVICE} and action != 'drop'"
         rows = self._connection.read(self._collection, condition, FIELDS, check_limit(limit) + 1)
-        items = tuple(_shown(_line(row)) for row in rows[:limit])
+        items = tuple(shown(_line(row)) for row in rows[:limit])
         return Page(items, write_cursor("audit", str(rows[limit - 1]["id"])) if len(rows) > limit else None)
 
 
@@ -143,7 +150,7 @@ def _line(row: Row) -> Line:
     )
 
 
-def _shown(line: Line) -> AuditLine:
+def shown(line: Line) -> AuditLine:
     detail = dict(line.detail)
     if line.images:
         detail["images"] = (

@@ -9,9 +9,9 @@ several services do at the same time.
 """
 
 import hashlib
-import json
 import logging
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -20,13 +20,12 @@ from pymilvus import DataType, MilvusClient
 from pymilvus.milvus_client.index import IndexParams
 
 from index.errors import GalleryUnavailable, WrongBundle
+from index.milvus import marks
 from index.milvus.address import Address
-from index.milvus.connection import Connection
+from index.milvus.connection import MAX_LIST, MAX_TEXT, Connection
 from index.types import SearchMethod
 
 log = logging.getLogger(__name__)
-MAX_TEXT = 65_535  # bytes of a text in Milvus
-MAX_LIST = 1024  # entries of a list in a row
 CLOSED, OPEN, SERVICE, SPACE = range(
     4
 )  # states of a journal line; those from SERVICE on are not of the audit log
@@ -45,28 +44,6 @@ class Collections:
     journal: str
 
 
-def claim(
-    connection: Connection, address: Address, bundle_id: str, dimension: int, search: SearchMethod
-) -> Collections:
-    """Make what is missing, and load it. A gallery without images takes any bundle; else WrongBundle."""
-    space = Space(bundle_id, dimension)
-    names = Collections(
-        f"{address.name}_images_{space.hash}", f"{address.name}_people", f"{address.name}_journal"
-    )
-    client = connection.client
-    with connection.errors():
-        _make(client, names.journal, _journal, 2, 1, "exact")
-        _load(client, address, [names.journal])
-        for other in spaces(connection, address):
-            if other != space:
-                _give_up(connection, address, other, space)
-        _remember(connection, names.journal, space)
-        _make(client, names.images, _images, dimension, address.shards, search)
-        _make(client, names.people, _people, 2, 1, "exact")
-        _load(client, address, [names.images, names.people])
-    return names
-
-
 @dataclass(frozen=True, slots=True)
 class Space:
     bundle_id: str
@@ -77,29 +54,51 @@ class Space:
         return hashlib.blake2b(f"{self.bundle_id}:{self.dimension}".encode(), digest_size=8).hexdigest()
 
 
+def claim(
+    connection: Connection,
+    address: Address,
+    space: Space,
+    search: SearchMethod = "exact",
+    *,
+    filling: bool = False,
+) -> Collections:
+    """Make what is missing, and load it. A gallery without images takes any bundle; else WrongBundle.
+
+    `filling`: by a transfer; until that is complete, nobody else may open it.
+    """
+    names = Collections(
+        f"{address.name}_images_{space.hash}", f"{address.name}_people", f"{address.name}_journal"
+    )
+    client = connection.client
+    with connection.errors():
+        _make(client, names.journal, _journal, 2, 1, "exact")
+        _load(client, address, [names.journal])
+        if not filling and marks.read(connection, names.journal, marks.TRANSFER) is not None:
+            raise GalleryUnavailable(
+                f"{address} is not complete: finish the transfer to it (dgrl migrate) first"
+            )
+        for other in spaces(connection, address):
+            if other != space:
+                _give_up(connection, address, other, space)
+        about = {"bundle_id": space.bundle_id, "dimension": space.dimension}
+        marks.write(connection, names.journal, int(space.hash, 16) >> 1, about, action="space")
+        if marks.read(connection, names.journal, marks.GALLERY) is None:
+            marks.write(connection, names.journal, marks.GALLERY, {"gallery_id": uuid.uuid4().hex})
+        _make(client, names.images, _images, space.dimension, address.shards, address.index or search)
+        _make(client, names.people, _people, 2, 1, "exact")
+        _load(client, address, [names.images, names.people])
+    return names
+
+
 def spaces(connection: Connection, address: Address) -> list[Space]:
     """The bundles of which there are collections."""
     with connection.errors():
         present = set(connection.client.list_collections())
-    if f"{address.name}_journal" not in present:
-        return []
-    rows = connection.read(f"{address.name}_journal", f"state == {SPACE}", ["detail"], strong=True)
-    known = [Space(**json.loads(row["detail"])) for row in rows]
+        if f"{address.name}_journal" not in present:
+            return []
+        _load(connection.client, address, [f"{address.name}_journal"])
+    known = [Space(**about) for about in marks.all_of(connection, f"{address.name}_journal", "space")]
     return [space for space in known if f"{address.name}_images_{space.hash}" in present]
-
-
-def _remember(connection: Connection, journal: str, space: Space) -> None:
-    line = {
-        "id": int(space.hash, 16) >> 1,
-        "at": time.time_ns() // 1000,
-        "actor": "null",
-        "action": "space",
-        "state": SPACE,
-        "images": [],
-        "detail": json.dumps({"bundle_id": space.bundle_id, "dimension": space.dimension}),
-        "vector": [0.0, 0.0],
-    }
-    connection.upsert(journal, [line], 1000)
 
 
 def _give_up(connection: Connection, address: Address, other: Space, space: Space) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from index import validation
 from index.errors import InvalidEnrolment
 from index.listing import after_prefix
-from index.milvus.layout import MAX_LIST, MAX_TEXT
+from index.milvus.connection import MAX_LIST, MAX_TEXT
 from index.store import NO_TIME
 from index.types import Enrolment, Filters, ImageRecord, Vectors
 
