@@ -18,9 +18,10 @@ from training.evaluation.evaluate import Variant, evaluate
 from training.evaluation.progress import tracker
 from training.evaluation.scorers import ScorerName, scorer
 from training.evaluation.torch_encoders import CheckpointEncoder
-from training.experiment import Data, run_dgrl
+from training.experiment import run_dgrl
+from training.pairs import Data
 from training.start import Start
-from training.super_resolve import weights_digest
+from training.super_resolve import Enlargement, weights_digest
 
 RESULT_NAME = "result.json"
 Resolver = Literal["rcan", "light", "bilinear"]
@@ -83,6 +84,7 @@ class Bench:
     resolvers: Mapping[Resolver, RCAN]
     folder: Path
     device: torch.device
+    force: bool = False  # train even where memory or disk does not seem to suffice
 
 
 def run_ablation(row: Ablation, bench: Bench, start: Callable[[], Start]) -> list[dict[str, Any]]:
@@ -94,7 +96,8 @@ def run_ablation(row: Ablation, bench: Bench, start: Callable[[], Start]) -> lis
         return finished
     recipe = ablated(bench.base, row)
     network = None if row.resolver == "bilinear" else bench.resolvers[row.resolver]
-    weights = run_dgrl(recipe, bench.data, start(), network or "bilinear", None, folder, bench.device)
+    enlarge: Enlargement = network or "bilinear"
+    weights = run_dgrl(recipe, bench.data, start(), enlarge, None, folder, bench.device, force=bench.force)
     resolvers = {} if network is None else {scale: network for scale in network.config.scales}
     encoder = CheckpointEncoder(
         load_dgrl(weights).embedder,

@@ -23,18 +23,12 @@ from training.distributed import joined, refuse_processes
 from training.evaluation.average import average
 from training.evaluation.command import calibrate, evaluate
 from training.evaluation.errors import clear_errors
-from training.experiment import (
-    Data,
-    check_enlargement,
-    describe_rcan,
-    run_dgrl,
-    run_rcan,
-    with_identities,
-)
+from training.experiment import describe_rcan, run_dgrl, run_rcan, with_identities
 from training.export.command import export
 from training.failure import TrainingFailed
 from training.options import Counts, Kind, ManifestFile, Protocol, Seed, Split
 from training.options import Data as Root
+from training.pairs import Data, check_enlargement
 from training.start import from_checkpoint, from_imagenet
 from training.super_resolution_quality import Quality
 from training.super_resolve import Enlargement
@@ -52,6 +46,7 @@ Cache = Annotated[Path, typer.Option(help="decoded and super-resolved images are
 ImageNet = Annotated[
     Path | None, typer.Option(help="ResNet-50 weights (.safetensors); default: torchvision's")
 ]
+Force = Annotated[bool, typer.Option(help="start even where memory or disk does not seem to suffice")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
 
 
@@ -68,12 +63,13 @@ def rcan(
     cache: Cache = Path("runs/cache"),
     device: Device = "auto",
     strict_counts: Counts = True,
+    force: Force = False,
 ) -> None:
     """Train the super-resolver on the training identities."""
     with _said():
         refuse_processes("dgrl-train rcan")
         data = _data(root, manifest, dataset, protocol, split, seed, strict_counts, cache)
-        quality = run_rcan(load_recipe(RCANRecipe(), recipe), data, out, choose_device(device))
+        quality = run_rcan(load_recipe(RCANRecipe(), recipe), data, out, choose_device(device), force=force)
         Console().print(describe_rcan(load_rcan(out / WEIGHTS_NAME)), _table(quality))
 
 
@@ -96,6 +92,7 @@ def dgrl(
     cache: Cache = Path("runs/cache"),
     device: Device = "auto",
     strict_counts: Counts = True,
+    force: Force = False,
 ) -> None:
     """Train DGRL on pairs of HR images and their super-resolved twins; under torchrun, on several GPUs."""
     with _said(), joined(device) as (ranks, chosen):
@@ -110,7 +107,7 @@ def dgrl(
             start = from_imagenet(used.model, used.seed, imagenet)
         else:
             start = from_checkpoint(used.model, used.seed, start_from)
-        weights = run_dgrl(used, data, start, enlarge, rcan, out, chosen, ranks)
+        weights = run_dgrl(used, data, start, enlarge, rcan, out, chosen, ranks, force=force)
         if ranks.main:
             Console().print(f"{weights}: started from {start.source}", highlight=False)
 
@@ -134,6 +131,7 @@ def ablate(
     cache: Cache = Path("runs/cache"),
     device: Device = "auto",
     strict_counts: Counts = True,
+    force: Force = False,
 ) -> None:
     """Train and evaluate the rows of the paper's Tables II and III on one recipe, and others that --row names."""
     with _said():
@@ -153,7 +151,7 @@ def ablate(
         check_enlargement(data.manifest, rcan, bilinear=False)
         check_not_trained_on([path for path in (rcan, light_rcan) if path], data.manifest)
         base = with_identities(given, data.manifest)
-        bench = Bench(base, data, resolvers, out, choose_device(device))
+        bench = Bench(base, data, resolvers, out, choose_device(device), force)
         results = {}
         for name in wanted:
             if ABLATIONS[name].resolver == "light" and light_rcan is None:

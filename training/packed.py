@@ -53,10 +53,18 @@ def high_resolution(
     root: Path, manifest: Manifest, entries: Sequence[Entry], size: Size, cache: Path
 ) -> Pixels:
     """The HR crops of `entries` at `size`: uint8 (N, height, width, 3), from the cache or decoded now."""
-    files = [entry.file for entry in entries]
-    key = cache_key("hr", manifest, size=size, files=hashlib.sha256("\n".join(files).encode()).hexdigest())
-    path = cache / f"{key}.npy"
+    path = high_resolution_path(manifest, entries, size, cache)
     if path.is_file():
         return read_packed(path)
-    images = (fitted(image, size) for image in read_images(root, files))
-    return write_packed(path, images, len(files), size)
+    images = (fitted(image, size) for image in read_images(root, [entry.file for entry in entries]))
+    return write_packed(path, images, len(entries), size)
+
+
+def high_resolution_path(manifest: Manifest, entries: Sequence[Entry], size: Size, cache: Path) -> Path:
+    """Where `high_resolution` keeps them."""
+    return cache / f"{cache_key('hr', manifest, size=size, files=files_digest(entries))}.npy"
+
+
+def files_digest(entries: Sequence[Entry]) -> str:
+    """A hash of which images, in order."""
+    return hashlib.sha256("\n".join(entry.file for entry in entries).encode()).hexdigest()

@@ -17,7 +17,7 @@ from model.rcan import RCAN, to_pixels
 from training.data.images import low_resolution, read_images
 from training.data.manifest import Entry, Manifest
 from training.device import channels_last, pixels_to_tensor
-from training.packed import Size, cache_key, fitted, read_packed, write_packed
+from training.packed import Size, cache_key, files_digest, fitted, read_packed, write_packed
 
 Enlargement = RCAN | Literal["bilinear"]
 _CHUNK = 256
@@ -38,12 +38,24 @@ def super_resolved(
 
     `bilinear` leaves RCAN out and enlarges plainly: the row that shows what super-resolution adds.
     """
-    made_by = "bilinear" if enlarge == "bilinear" else weights_digest(enlarge)
-    files = hashlib.sha256("\n".join(entry.file for entry in entries).encode()).hexdigest()
-    path = cache / f"{cache_key('sr', manifest, by=made_by, files=files, size=size, reference=reference)}.npy"
+    path = super_resolved_path(manifest, entries, enlarge, reference, size, cache)
     if path.is_file():
         return read_packed(path)
     return write_packed(path, _enlarged(root, entries, enlarge, reference, size, device), len(entries), size)
+
+
+def super_resolved_path(
+    manifest: Manifest,
+    entries: Sequence[Entry],
+    enlarge: Enlargement,
+    reference: Size,
+    size: Size,
+    cache: Path,
+) -> Path:
+    """Where `super_resolved` keeps them."""
+    by = "bilinear" if enlarge == "bilinear" else weights_digest(enlarge)
+    key = cache_key("sr", manifest, by=by, files=files_digest(entries), size=size, reference=reference)
+    return cache / f"{key}.npy"
 
 
 def weights_digest(network: RCAN) -> str:
@@ -78,14 +90,15 @@ def _enlarged(
         large: list[Pixels] = [np.empty(0, np.uint8)] * len(chunk)
         for r in {entry.r for entry in chunk}:
             positions = [i for i, entry in enumerate(chunk) if entry.r == r]
-            pixels = _run(network, np.stack([images[i] for i in positions]), r, device)
+            pixels = enlarged_batch(network, np.stack([images[i] for i in positions]), r, device)
             for position, image in zip(positions, pixels, strict=True):
                 large[position] = fitted(image, size)
         yield from large
 
 
 @torch.inference_mode()
-def _run(network: RCAN, images: Pixels, scale: int, device: torch.device) -> Pixels:
+def enlarged_batch(network: RCAN, images: Pixels, scale: int, device: torch.device) -> Pixels:
+    """uint8 (N, h, w, 3) to uint8 (N, scale*h, scale*w, 3)."""
     y: Tensor = to_pixels(network(pixels_to_tensor(images, device), scale))
     pixels: Pixels = y.permute(0, 2, 3, 1).contiguous().cpu().numpy()
     return pixels

@@ -142,7 +142,7 @@ def test_a_truncated_image_stops_the_training_with_its_name(
         start = ["--recipe", recipes / "dgrl.toml", "--start-from", recipes / "start.safetensors"]
         said = run("dgrl", *words, *start)
     else:
-        said = run("rcan", *words)
+        said = run("rcan", *words, "--recipe", recipes / "rcan.toml")
     assert f"{root / image}: " in said and "damaged" in said
     assert not list((tmp_path / "out").glob("*.safetensors"))
 
