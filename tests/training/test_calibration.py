@@ -98,6 +98,13 @@ def test_a_rate_that_the_impostors_cannot_support_is_refused() -> None:
         calibrate(pairs, [(32, 37)], rates=(1e-3,))
 
 
+def test_many_pairs_of_a_few_persons_are_refused() -> None:
+    pairs = synthetic(people=6, probes_each=200)
+    assert len(pairs.impostors) == 6000  # enough for 0.01 by number
+    with pytest.raises(CalibrationError, match="6 persons cannot support thresholds.*at least 10"):
+        calibrate(pairs, [(1, None)], rates=(1e-2,))
+
+
 def test_calibration_answers_through_the_bundle_s_reader(tiny_bundle: Path) -> None:
     small, tall = synthetic(height=16), synthetic(seed=1, height=32)
     both = Pairs(

@@ -7,6 +7,7 @@ from model.bundle.manifest import Threshold
 from training.evaluation.pairs import Pairs
 
 MIN_ACCEPTED = 30  # impostor pairs above the threshold; Doddington's "rule of 30"
+MIN_PERSONS = 10  # however many pairs they make: the interval comes from resampling persons
 _RESAMPLES = 1000
 _SPARE = 6  # the resampled threshold is sought among this many times the expected number of accepted pairs
 
@@ -27,6 +28,12 @@ def threshold(pairs: Pairs, far: float, *, where: str, seed: int = 0) -> Thresho
         raise CalibrationError(
             f"{where}: {len(impostors):,} impostor pairs cannot support a false-accept rate of {far:g}; "
             f"at least {int(np.ceil(MIN_ACCEPTED / far)):,} are needed"
+        )
+    persons = len(np.unique(np.concatenate([pairs.people, pairs.identities])))
+    if persons < MIN_PERSONS:
+        raise CalibrationError(
+            f"{where}: {persons} persons cannot support thresholds, however many images they have; "
+            f"at least {MIN_PERSONS} are needed"
         )
     score = _cut(impostors, int(len(impostors) * far))
     resampled = _resampled(pairs, far, np.random.default_rng(seed))
