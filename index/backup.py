@@ -19,6 +19,7 @@ from index.errors import GalleryError, GalleryUnavailable
 from index.gallery import NO_FILTERS
 from index.ranking import Wanted, rank
 from index.scan import Scanner
+from index.scrub import scrub_file
 from index.source import ViewSource
 from index.view import View, living_rows
 
@@ -94,6 +95,7 @@ def _copy_database(source: Path, target: Path) -> None:
         schema.check(origin, str(source))
         origin.backup(copy)
         copy.execute("PRAGMA journal_mode = DELETE")  # one file, complete in itself
+    scrub_file(target)
     sync_file(target)
 
 

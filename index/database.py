@@ -13,6 +13,7 @@ from pathlib import Path
 from index import schema
 from index.errors import GalleryError, GalleryUnavailable, StorageFull
 from index.reserve import Reserve
+from index.scrub import Scrubber
 
 _UNUSABLE = {
     sqlite3.SQLITE_PERM: "is not accessible",
@@ -32,7 +33,8 @@ _EMPTY_PAGES = 2000  # 16 MB
 class Database:
     """One writer, any number of readers, and no other process beside this one.
 
-    WAL with synchronous=FULL: a commit is on the disk when it returns. Deleted bytes are overwritten.
+    WAL with synchronous=FULL: a commit is on the disk when it returns. Deleted bytes are overwritten, for which
+    the log is moved into the file by `checkpoint` alone (see `index.scrub`).
     """
 
     def __init__(self, path: Path) -> None:
@@ -45,10 +47,13 @@ class Database:
             self._lock_file = lock(self.path)
         try:
             with self.errors():
+                for left in (".restoring", ".restoring-journal"):  # by a restore that was killed
+                    self.path.with_name(self.path.name + left).unlink(missing_ok=True)
                 self._writer = self._open_writer()
                 self.gallery_id = schema.gallery_id(self._writer)
                 self._inode = self.path.stat().st_ino
-                self._reserve.take()
+                self._scrubber = Scrubber(self.path)
+                self.checkpoint()  # a process that was killed may have left deleted bytes in the log
         except BaseException:
             os.close(self._lock_file)
             raise
@@ -64,7 +69,7 @@ class Database:
                 f"PRAGMA page_size = {schema.PAGE_SIZE}; PRAGMA auto_vacuum = INCREMENTAL;"
                 "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
                 "PRAGMA secure_delete = ON; PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 5000;"
-                "PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 2000;"
+                "PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 0;"
                 "PRAGMA journal_size_limit = 67108864;"
             )
             if not complete:
@@ -90,6 +95,8 @@ class Database:
         except StorageFull:
             self.checkpoint()  # the log may hold more than the file needs
             raise
+        if self._scrubber.log_is_long():
+            self._shorten_log()
 
     def refuse_full(self) -> None:
         """Before anything is added: what deletions need is not used up by those who try again and again."""
@@ -145,14 +152,32 @@ class Database:
         self._reserve.release_if_full()
         try:
             self._writer.execute("PRAGMA busy_timeout = 100")
-            busy = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-            self._owes_checkpoint = bool(busy)
+            frames = self._scrubber.log()
+            busy = self._move_log("FULL")
+            if not busy:
+                self._scrubber.scrub_moved(frames)
+                busy = self._move_log("TRUNCATE")
+            self._owes_checkpoint = busy
             self._reserve.take()
-        except (sqlite3.OperationalError, OSError) as error:
+        except (sqlite3.Error, OSError) as error:
             self._owes_checkpoint = True
             log.warning("deleted bytes stay in %s-wal for now: %s", self.path, error)
         finally:
             self._writer.execute("PRAGMA busy_timeout = 5000")
+
+    def _shorten_log(self) -> None:
+        """Move it into the file as far as readers allow, so that it begins anew; nobody waits for that."""
+        try:
+            frames = self._scrubber.log()
+            if not self._move_log("PASSIVE"):
+                self._scrubber.scrub_moved(frames)
+        except (sqlite3.Error, OSError) as error:
+            log.warning("%s-wal stays long for now: %s", self.path, error)
+
+    def _move_log(self, mode: str) -> bool:
+        """Whether something was in the way of moving all of it."""
+        busy, pages, moved = self._writer.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+        return bool(busy) or pages != moved
 
     @contextlib.contextmanager
     def errors(self) -> Iterator[None]:
@@ -206,7 +231,9 @@ class Database:
         self.closed = True
         while not self._readers.empty():
             self._readers.get_nowait().close()
+        self.checkpoint()  # SQLite would move the log as well, but not scrub
         self._writer.close()
+        self._scrubber.close()
         os.close(self._lock_file)
 
 

@@ -185,6 +185,7 @@ class EmbeddedGallery:
 
     def _give_room_back(self) -> None:
         with self._core.writing:
+            self._core.database.settle(deleted=False)  # what a backup was in the way of
             self._core.database.give_room_back()
 
     def identities(

@@ -12,6 +12,7 @@ from index import audit, schema, store
 from index.backup import DATABASE, BackupManifest, prove, read_manifest
 from index.database import connect_read_only, lock, sync_file, sync_folder
 from index.errors import GalleryError, GalleryUnavailable
+from index.scrub import scrub_file
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ def restore(
         partial.chmod(0o600)
         prove(partial, manifest)
         deleted = _adapt(partial, manifest, later, actor)
+        scrub_file(partial)
         sync_file(partial)
         for suffix in ("-wal", "-shm", ".snapshot"):  # of the one that is replaced
             target.with_name(target.name + suffix).unlink(missing_ok=True)
