@@ -53,6 +53,9 @@ Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
 @app.command()
 def rcan(
     root: Root,
+    start_from: Annotated[
+        Path | None, typer.Option(help="start from another RCAN with the same body, ours or a published one")
+    ] = None,
     recipe: Recipe = None,
     out: Out = Path("runs/rcan"),
     dataset: Kind = None,
@@ -69,7 +72,9 @@ def rcan(
     with _said():
         refuse_processes("dgrl-train rcan")
         data = _data(root, manifest, dataset, protocol, split, seed, strict_counts, cache)
-        quality = run_rcan(load_recipe(RCANRecipe(), recipe), data, out, choose_device(device), force=force)
+        check_not_trained_on([start_from] if start_from else [], data.manifest)
+        used, chosen = load_recipe(RCANRecipe(), recipe), choose_device(device)
+        quality = run_rcan(used, data, out, chosen, start_from, force=force)
         Console().print(describe_rcan(load_rcan(out / WEIGHTS_NAME)), _table(quality))
 
 

@@ -29,10 +29,17 @@ _HELD_OUT = 512  # images of test identities that RCAN's PSNR is measured on
 
 
 def run_rcan(
-    recipe: RCANRecipe, data: Data, folder: Path, device: torch.device, *, force: bool = False
+    recipe: RCANRecipe,
+    data: Data,
+    folder: Path,
+    device: torch.device,
+    start: Path | None = None,
+    *,
+    force: bool = False,
 ) -> dict[int, Quality]:
     """Train RCAN on the training identities; quality per scale on images of test identities, also as a file.
 
+    A new run begins with the weights of `start`, if given.
     What it will take is said first. Raises NotEnoughRoom, unless `force`.
     """
     if data.manifest.has_native_pairs:
@@ -52,7 +59,7 @@ def run_rcan(
         train=high_resolution(data.root, data.manifest, train, size, data.cache),
         held_out=high_resolution(data.root, data.manifest, held_out, size, data.cache),
     )
-    quality = train_rcan(recipe, images, folder, device)
+    quality = train_rcan(recipe, images, folder, device, start)
     found = {f"x{scale}": dataclasses.asdict(figures) for scale, figures in quality.items()}
     named = {"data": described(data.manifest), "recipe": recipe.name, "images": len(held_out), **found}
     (folder / QUALITY_NAME).write_text(json.dumps(named, indent=2) + "\n", encoding="utf-8")

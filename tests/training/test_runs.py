@@ -15,8 +15,10 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from model.bundle.manifest import TrainingRecord
+from model.config import RCANConfig
 from model.dgrl import DGRL
-from model.weights import load_dgrl, load_rcan
+from model.rcan import RCAN
+from model.weights import load_dgrl, load_rcan, save_weights
 from tests.support.tiny_networks import TINY_MODEL
 from tests.training.lookalike import make_market1501
 from training.checkpoint import STATE_NAME, CheckpointError, Progressed, load_state, save_state
@@ -227,7 +229,11 @@ def test_both_trainings_from_images_to_weights_by_two_commands(
     (tmp_path / "rcan.toml").write_text(RCAN_TOML)
     (tmp_path / "dgrl.toml").write_text(DGRL_TOML)
     common = ["--cache", tmp_path / "cache", "--no-strict-counts", "--device", "cpu"]
-    said = command("rcan", market, "--recipe", tmp_path / "rcan.toml", "--out", tmp_path / "rcan", *common)
+    save_weights(tmp_path / "x2.safetensors", RCAN(RCANConfig((2,), 1, 1, 8, 4, True)))
+    start = ["--start-from", tmp_path / "x2.safetensors"]
+    said = command(
+        "rcan", market, "--recipe", tmp_path / "rcan.toml", "--out", tmp_path / "rcan", *start, *common
+    )
     assert "bicubic PSNR" in said
     rcan = tmp_path / "rcan" / "rcan.safetensors"
     assert load_rcan(rcan).config.scales == (2, 3, 4)
