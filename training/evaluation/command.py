@@ -26,7 +26,7 @@ from training.evaluation.progress import tracker
 from training.evaluation.report import Report, make_report
 from training.evaluation.rerank import Reranking
 from training.evaluation.scorers import Scorer, ScorerName, scorer
-from training.evaluation.sheets import write_sheet
+from training.evaluation.sheets import ROWS, write_sheet
 from training.evaluation.subjects import Subject, baseline_subject, bundle_subject, checkpoint_subject
 from training.evaluation.tables import print_calibration, print_report
 from training.export.manifest_file import update_manifest
@@ -85,6 +85,7 @@ def evaluate(
     sheet: Annotated[
         Path | None, typer.Option(help="write rankings with images of people: keep that file to yourself")
     ] = None,
+    sheet_probes: Annotated[int, typer.Option(help="probes on the sheet", min=2)] = ROWS,
     into_bundle: Into = False,
 ) -> None:
     """Rank-1/5/10, mAP and mINP, overall and per down-sampling factor."""
@@ -144,7 +145,9 @@ def evaluate(
         measured = [subject.measured for subject, _ in subjects]
         report = make_report(used, measured, runs, _command(), found.buckets if found else ())
         print_report(report, console)
-        _write(report, runs, found, json, html, sheet, root_of(data))
+        _write(report, runs, found, json, html)
+        if sheet is not None:
+            write_sheet(sheet, root_of(data), runs[0], probes=sheet_probes)
         if into_bundle and bundle is not None:
             update_manifest(bundle, evaluation=report.results, calibration=found.buckets if found else None)
             console.print(f"written into {bundle / MANIFEST_NAME}", highlight=False)
@@ -193,7 +196,7 @@ def calibrate(
         found = calibrated(used, subject.encoder, runs, far or RATES)
         print_calibration(found.buckets, console)
         report = make_report(used, [subject.measured], runs, _command(), found.buckets)
-        _write(report, runs, found, None, html, None, root_of(data))
+        _write(report, runs, found, None, html)
         if into_bundle:
             update_manifest(bundle, calibration=found.buckets)
             console.print(f"written into {bundle / MANIFEST_NAME}", highlight=False)
@@ -219,8 +222,6 @@ def _write(
     found: Calibrated | None,
     json: Path | None,
     html: Path | None,
-    sheet: Path | None,
-    root: Path,
 ) -> None:
     if json is not None:
         report.save(json)
@@ -232,8 +233,6 @@ def _write(
             histograms=score_histograms(found.pairs, found.buckets) if found else (),
             reliability=reliability_curve(found.pairs, found.buckets) if found else "",
         )
-    if sheet is not None:
-        write_sheet(sheet, root, runs[0])
 
 
 def _command() -> str:
