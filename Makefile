@@ -42,8 +42,9 @@ bench: ## run the benchmarks, or one of them (BENCH=gallery, ARGS= goes to it)
 lock: ## renew docker/*.lock, the exact versions that the images and the environments hold
 	@mkdir -p build
 	@.ci/lock cpu >build/cpu.lock
+	@.ci/lock cpu,scale >build/scale.lock
 	@.ci/lock gpu >build/gpu.lock
-	@mv build/cpu.lock build/gpu.lock docker/
+	@mv build/cpu.lock build/scale.lock build/gpu.lock docker/
 
 clean: ## remove the environments and caches; ./data and ./runs stay
 	rm -rf .venv .venv-test build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

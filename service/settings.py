@@ -46,7 +46,10 @@ class Settings(BaseSettings):
         None, description="folder of the bundle that `dgrl reembed` moves the gallery to"
     )
     data_dir: Path = Field(Path("data"), description="folder of the gallery and the API keys")
-    gallery: str | None = Field(None, description="gallery URI; by default sqlite:///<data_dir>/gallery.db")
+    gallery: str | None = Field(
+        None,
+        description="URI, sqlite:///path or milvus://host:port/name; by default sqlite:///<data_dir>/gallery.db",
+    )
     keep_images: bool = Field(True, description="store the enrolled originals, with their EXIF data")
     retention_days: float | None = Field(
         None, gt=0, le=36_500, description="days after which an enrolled image is deleted; by default never"

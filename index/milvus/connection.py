@@ -32,7 +32,8 @@ MAX_LIST = 1024  # entries of a list in a row
 MOST_ROWS = 16_384  # that Milvus returns for one request
 _ALL_OF_LITE = 2**30
 _MOST_BYTES = 2**22  # of rows in one request: below what Milvus splits into several messages
-_SECONDS = 8.0
+_SECONDS = 10.0
+_WRITING_S = 20.0  # a write that is given up may have been made all the same
 _OWN_WRITES_S = 10.0  # longer than the server's bound on staleness
 
 Row = dict[str, Any]
@@ -128,19 +129,19 @@ class Connection:
         listed = list(rows)
         for start in range(0, len(listed), at_once):
             with self.errors():
-                self._client.upsert(collection, listed[start : start + at_once], timeout=_SECONDS)
+                self._client.upsert(collection, listed[start : start + at_once], timeout=_WRITING_S)
             self._wrote()
 
     def delete(self, collection: str, ids: Sequence[int]) -> None:
         for start in range(0, len(ids), MOST_ROWS):
             chosen = ",".join(map(str, ids[start : start + MOST_ROWS]))
             with self.errors():
-                self._client.delete(collection, filter=f"id in [{chosen}]", timeout=_SECONDS)
+                self._client.delete(collection, filter=f"id in [{chosen}]", timeout=_WRITING_S)
             self._wrote()
 
     def delete_where(self, collection: str, expression: str) -> None:
         with self.errors():
-            self._client.delete(collection, filter=expression, timeout=_SECONDS)
+            self._client.delete(collection, filter=expression, timeout=_WRITING_S)
         self._wrote()
 
     def _wrote(self) -> None:
