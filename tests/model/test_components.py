@@ -7,7 +7,7 @@ from torch import nn
 from model.bnneck import BNNeck
 from model.config import RCANConfig, RestormerConfig
 from model.galn import GALN
-from model.gem import GeM
+from model.gem import GeM, GeneralisedMean
 from model.non_local import NonLocal, after_last
 from model.rcan import RCAN, to_pixels
 from model.resnet import make_stage
@@ -49,6 +49,23 @@ def test_gem_spans_mean_and_maximum(power: float, expected: float) -> None:
 def test_gem_stays_finite_where_float16_would_overflow() -> None:
     x = torch.full((1, 1, 2, 2), 60.0, dtype=torch.float16)
     assert GeM(3.0)(x).item() == pytest.approx(60.0)
+
+
+def test_gems_gradient_in_training_is_that_of_its_formula() -> None:
+    torch.manual_seed(0)
+    x = (torch.rand(3, 4, 5, 2, dtype=torch.float64) + 1e-3).requires_grad_()
+    power = torch.tensor(3.2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(GeneralisedMean.apply, (x, power))
+    gem, maps = GeM(2.7), torch.randn(2, 3, 4, 2)  # half of it clamped
+    found = []
+    for training in (True, False):  # the closed form, and autograd's
+        x = maps.clone().requires_grad_()
+        gem.train(training).zero_grad()
+        y = gem(x)
+        (y * torch.arange(6).reshape(2, 3)).sum().backward()
+        found.append((y, x.grad, gem.power.grad))
+    for closed, auto in zip(*found, strict=True):
+        torch.testing.assert_close(closed, auto)
 
 
 def test_mdta_equals_its_equation_head_by_head() -> None:
