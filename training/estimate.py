@@ -1,155 +1,182 @@
-"""What a run will take, said before it starts, and refused where memory or disk clearly does not suffice.
+"""What the two trainings will take, said before they start."""
 
-Time: some real steps on random pixels with a copy of the network. Memory: weights, gradients, the optimiser's state
-and the tensors that a step keeps for its backward pass, found by going through it once without computing (fake
-tensors). Disk: caches that are not there yet, and two checkpoints, the old and the one being written.
-"""
-
-import logging
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor, nn
-from torch._subclasses import FakeTensorMode
+import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
 
-from training.room import free_disk
+from model.dgrl import DGRL
+from model.rcan import RCAN
+from training.checkpoint import STATE_NAME
+from training.config import DGRLRecipe, RCANRecipe
+from training.device import autocast, channels_last
+from training.duration import Duration, seconds_per_step, timed
+from training.losses.total import total_loss
+from training.needs import LIBRARIES, Loss, Needs, Network, kept_for_backward, weights
+from training.optimiser import make_optimiser
+from training.packed import Size
+from training.pair_store import fits, memory_of
+from training.room import free_memory
+from training.sampler import PKSampler
+from training.super_resolve import bucket, enlarged_batch
 
-log = logging.getLogger("training")
-
-Network = Callable[..., Any]  # a module, or what torch.compile makes of it
-Loss = Callable[[Network], Tensor]
-"""One step's forward pass and loss, on pixels that it makes up."""
-
-_CERTAIN = 0.8  # of the estimated memory: a run needs that much in any case
-LIBRARIES = 400 * 2**20  # code and workspaces of PyTorch, beside tensors (measured on CPUs)
-_TIMED = 2
-
-
-class NotEnoughRoom(ValueError):
-    """Memory or disk does not suffice for a run; the message says what to change."""
+_TRIED = 8  # images that RCAN is timed on, per scale
+_CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
-    """Bytes and seconds."""
+class Unmade:
+    """What is not yet in the folder `cache`: `images` of `size` to be written, `twins` of them by RCAN, per scale."""
 
-    steps: int  # still to do
-    per_step: float
-    before: float  # until the first step: what RCAN takes to make the SR twins
-    memory: int
-    memory_free: int | None
-    disk: Sequence[tuple[Path, int]]  # to be written below each folder
+    cache: Path
+    images: int
+    size: Size
+    twins: Mapping[int, int] = field(default_factory=dict)
 
-    def __str__(self) -> str:
-        first = f"SR twins first: about {_span(self.before)}; " if self.before else ""
-        free = "" if self.memory_free is None else f" ({_size(self.memory_free)} free)"
-        return (
-            f"{first}{self.steps:,} steps of {self.per_step:.3g} s: about {_span(self.steps * self.per_step)}; "
-            f"memory: about {_size(self.memory)}{free}; disk: {_size(sum(size for _, size in self.disk))}"
+    @property
+    def bytes(self) -> int:
+        return self.images * self.size[0] * self.size[1] * 3
+
+    def seconds(self, rcan: RCAN | None, reference: Size, device: torch.device) -> float:
+        """What RCAN takes; decoding is not counted."""
+        if rcan is None:
+            return 0.0
+        tried = channels_last(copy.deepcopy(rcan).to(device).eval())
+        return sum(
+            count / _TRIED * _enlarging(tried, r, bucket(reference, r), device)
+            for r, count in self.twins.items()
         )
 
-    def announce(self, device: torch.device, *, force: bool) -> None:
-        """Log it. Raises NotEnoughRoom, unless `force`."""
-        log.info("%s", self)
-        for problem in [*self._memory_problem(device), *self._disk_problems()]:
-            if not force:
-                raise NotEnoughRoom(f"{problem}; --force starts it all the same")
-            log.warning("%s; started all the same", problem)
 
-    def _memory_problem(self, device: torch.device) -> list[str]:
-        if self.memory_free is None or _CERTAIN * self.memory <= self.memory_free:
-            return []
-        kind = "GPU memory" if device.type == "cuda" else "memory"
-        return [
-            f"the run takes about {_size(self.memory)} of {kind} and {_size(self.memory_free)} are free: "
-            'take a smaller batch, smaller pictures, a smaller network or precision = "bfloat16" in the recipe'
-        ]
+@dataclass(frozen=True, slots=True)
+class DGRLRun:
+    """A DGRL training: `labels` of the pairs, and how many processes share a batch."""
 
-    def _disk_problems(self) -> list[str]:
-        sums: dict[int, tuple[Path, int, int]] = {}
-        for folder, size in self.disk:
-            number, free = free_disk(folder)
-            first, before, _ = sums.get(number, (folder, 0, free))
-            sums[number] = (first, before + size, free)
-        return [
-            f"{folder}: the run writes about {_size(size)} there and {_size(free)} are free: "
-            "make room, or choose other folders (--out, --cache)"
-            for folder, size, free in sums.values()
-            if size > free
-        ]
+    recipe: DGRLRecipe
+    network: DGRL
+    labels: Sequence[int]
+    unmade: Unmade
+    folder: Path
+    device: torch.device
+    world: int = 1
 
+    def needs(self) -> Needs:
+        own = weights(self.network) * (1 + self._moments + (self.recipe.ema > 0))
+        kept = kept_for_backward(lambda: DGRL(self.recipe.model), [self._loss(_CPU)])
+        pixels = 2 * len(self.labels) * self.recipe.model.height * self.recipe.model.width * 3
+        resident = pixels if fits(pixels, memory_of(self.device)) else 0
+        return Needs(
+            memory=LIBRARIES + own + weights(self.network) + kept + resident,
+            memory_free=free_memory(self.device),
+            disk=[(self.unmade.cache, self.unmade.bytes), (self.folder, 2 * own + weights(self.network))],
+        )
 
-def seconds_per_step(
-    network: Network, optimiser: torch.optim.Optimizer, losses: Sequence[Loss], device: torch.device
-) -> float:
-    """The mean over `losses`, which take turns. `network` is trained on: give a copy."""
+    def duration(self, rcan: RCAN | None) -> Duration:
+        """`rcan` makes the SR twins."""
+        tried = channels_last(copy.deepcopy(self.network).to(self.device)).train()
+        forward = torch.compile(tried) if self.recipe.compile else tried
+        optimiser = make_optimiser(self.recipe.optimiser, tried)
+        steps = max(1, round(self.recipe.epochs * self._sampler.steps_per_epoch))
+        return Duration(
+            steps=max(0, steps - _done(self.folder)),
+            per_step=seconds_per_step(forward, optimiser, [self._loss(self.device)], self.device),
+            before=self.unmade.seconds(rcan, self.recipe.hr_reference, self.device),
+        )
 
-    def step(loss: Loss) -> None:
-        found = loss(network)
-        optimiser.zero_grad()
-        found.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
+    @property
+    def _moments(self) -> int:
+        return 2 if self.recipe.optimiser.kind == "adamw" else 1
 
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        return sum(timed(partial(step, loss), device) for loss in losses) / len(losses)
+    @property
+    def _sampler(self) -> PKSampler:
+        return PKSampler(
+            self.labels,
+            identities_per_batch=self.recipe.identities_per_batch,
+            per_identity=self.recipe.pairs_per_identity,
+            seed=self.recipe.seed,
+        )
 
+    def _loss(self, device: torch.device) -> Loss:
+        recipe, people = self.recipe, max(1, self._sampler.identities // self.world)
+        shape = (people * recipe.pairs_per_identity, 3, recipe.model.height, recipe.model.width)
 
-def timed(call: Callable[[], object], device: torch.device) -> float:
-    """Seconds of a call, after one that is not counted: it allocates, picks kernels, compiles."""
-    call()
-    started = _now(device)
-    for _ in range(_TIMED):
-        call()
-    return (_now(device) - started) / _TIMED
+        def loss(network: Network) -> Tensor:
+            hr, sr = (_random(shape, device) for _ in range(2))
+            labels = torch.arange(people, device=device).repeat_interleave(recipe.pairs_per_identity)
+            with autocast(device, recipe.precision):
+                output = network(hr, sr)
+            return total_loss(output, labels, recipe.losses).total
 
-
-def kept_for_backward(make: Callable[[], nn.Module], losses: Sequence[Loss]) -> int:
-    """Bytes of the largest step's saved tensors, the network's own left out. Nothing is allocated or computed."""
-    with FakeTensorMode():
-        network = make().train()
-        own = {_storage(tensor) for tensor in (*network.parameters(), *network.buffers())}
-        return max(_kept(network, loss, own) for loss in losses)
-
-
-def weights(network: nn.Module) -> int:
-    """Bytes of the parameters."""
-    return sum(p.numel() * p.element_size() for p in network.parameters())
+        return loss
 
 
-def _kept(network: nn.Module, loss: Loss, own: set[int]) -> int:
-    kept: dict[int, Tensor] = {}
+@dataclass(frozen=True, slots=True)
+class RCANRun:
+    """An RCAN training on `images`."""
 
-    def pack(tensor: Tensor) -> Tensor:
-        kept[_storage(tensor)] = tensor
-        return tensor
+    recipe: RCANRecipe
+    images: int
+    unmade: Unmade
+    folder: Path
+    device: torch.device
 
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        loss(network)
-    return sum(tensor.untyped_storage().nbytes() for key, tensor in kept.items() if key not in own)
+    def needs(self) -> Needs:
+        size = weights(RCAN(self.recipe.model))
+        own = 3 * size  # with Adam's two moments
+        return Needs(
+            memory=LIBRARIES
+            + own
+            + size
+            + kept_for_backward(lambda: RCAN(self.recipe.model), self._losses(_CPU)),
+            memory_free=free_memory(self.device),
+            disk=[(self.unmade.cache, self.unmade.bytes), (self.folder, 2 * own + size)],
+        )
+
+    def duration(self) -> Duration:
+        tried = channels_last(RCAN(self.recipe.model).to(self.device)).train()
+        optimiser = torch.optim.Adam(tried.parameters(), self.recipe.rate, fused=True)
+        steps = max(1, round(self.recipe.epochs * self.images / self.recipe.batch))
+        return Duration(
+            steps=max(0, steps - _done(self.folder)),
+            per_step=seconds_per_step(tried, optimiser, self._losses(self.device), self.device),
+        )
+
+    def _losses(self, device: torch.device) -> list[Loss]:
+        return [_rcan_loss(self.recipe, scale, device) for scale in self.recipe.model.scales]
 
 
-def _storage(tensor: Tensor) -> int:
-    key: int = tensor.untyped_storage()._cdata
-    return key
+def _rcan_loss(recipe: RCANRecipe, scale: int, device: torch.device) -> Loss:
+    height, width = bucket((recipe.height, recipe.width), scale)
+
+    def loss(network: Network) -> Tensor:
+        low = 255 * _random((recipe.batch, 3, height, width), device)
+        with autocast(device, recipe.precision):
+            enlarged = network(low, scale)
+        return F.l1_loss(enlarged.float(), torch.zeros_like(enlarged, dtype=torch.float32))
+
+    return loss
 
 
-def _now(device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
+def _random(shape: Sequence[int], device: torch.device) -> Tensor:
+    return torch.rand(*shape, device=device).contiguous(memory_format=torch.channels_last)
 
 
-def _size(count: int) -> str:
-    return f"{count / 2**30:.1f} GiB" if count >= 2**29 else f"{count / 2**20:.1f} MiB"
+def _enlarging(rcan: RCAN, scale: int, size: Size, device: torch.device) -> float:
+    """Seconds for `_TRIED` images."""
+    images = np.zeros((_TRIED, *size, 3), np.uint8)
+    return timed(lambda: enlarged_batch(rcan, images, scale, device), device)
 
 
-def _span(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+def _done(folder: Path) -> int:
+    """Steps that a run to be resumed has behind it; a checkpoint that cannot be read is the training's business."""
+    try:
+        with safe_open(folder / STATE_NAME, framework="pt") as file:
+            return int((file.metadata() or {}).get("step", "0"))
+    except (OSError, SafetensorError):
+        return 0

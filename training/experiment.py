@@ -12,7 +12,7 @@ from training.config import FROM_DATA, ConfigError, DGRLRecipe, RCANRecipe
 from training.data.manifest import RUN_MANIFEST, Manifest, read_manifest, write_manifest
 from training.data.records import DatasetError
 from training.distributed import ALONE, Ranks
-from training.estimate_runs import Unmade, estimate_dgrl, estimate_rcan
+from training.estimate import DGRLRun, RCANRun, Unmade
 from training.packed import high_resolution
 from training.pairs import Data, make_pairs, pair_labels, unmade, unmade_pairs
 from training.record import RECORD_NAME, described, make_record
@@ -53,7 +53,9 @@ def run_rcan(
     held_out = sharp[:: max(1, len(sharp) // _HELD_OUT)]
     train = data.manifest.of("train")
     writes = Unmade(data.cache, sum(unmade(data, side, size) for side in (train, held_out)), size)
-    estimate_rcan(recipe, len(train), writes, folder, device).announce(device, force=force)
+    run = RCANRun(recipe, len(train), writes, folder, device)
+    run.needs().check(device, force=force)
+    log.info("%s", run.duration())
     _start(folder, data.manifest)
     images = RCANData(
         train=high_resolution(data.root, data.manifest, train, size, data.cache),
@@ -97,15 +99,18 @@ def run_dgrl(
     `recipe` has the data's identities. `enlarge` is None for a set with native pairs, and only there.
     What the run will take is said first. Raises NotEnoughRoom, unless `force`.
     """
+    if recipe.losses.mutual and not recipe.model.side_branches:
+        raise ConfigError(
+            f"recipe {recipe.name!r}: the KL term compares branches: set losses.mutual = 0 where "
+            "model.side_branches is false"
+        )
     with ranks.main_first():  # it makes the caches
         if ranks.main:
             _check(folder, data.manifest)
-            rcan = enlarge if isinstance(enlarge, RCAN) else None
             labels, writes = pair_labels(data.manifest), unmade_pairs(recipe, data, enlarge)
-            estimate = estimate_dgrl(
-                recipe, start.network, labels, writes, rcan, folder, device, world=ranks.world
-            )
-            estimate.announce(device, force=force)
+            run = DGRLRun(recipe, start.network, labels, writes, folder, device, ranks.world)
+            run.needs().check(device, force=force)
+            log.info("%s", run.duration(enlarge if isinstance(enlarge, RCAN) else None))
             _start(folder, data.manifest)
         pairs = make_pairs(recipe, data, enlarge, device)
     weights = train_dgrl(recipe, start.network, pairs, folder, device, ranks)

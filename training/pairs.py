@@ -9,7 +9,7 @@ import torch
 
 from training.config import ConfigError, DGRLRecipe
 from training.data.manifest import Entry, Manifest
-from training.estimate_runs import Unmade
+from training.estimate import Unmade
 from training.native_pairs import native_pairs
 from training.packed import Size, high_resolution, high_resolution_path
 from training.pair_store import Pairs

@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,11 +14,12 @@ from model.dgrl import DGRL
 from tests.support.tiny_networks import TINY_MODEL, TINY_RCAN, tiny_rcan
 from tests.training.lookalike import make_market1501
 from tests.training.test_every_dataset import recipes as recipes
-from training import estimate_runs
+from training import estimate
 from training.cli import app
 from training.config import DGRLRecipe, LossConfig, OptimiserConfig, RCANRecipe
-from training.estimate import Estimate, NotEnoughRoom, kept_for_backward, seconds_per_step, weights
-from training.estimate_runs import Unmade, estimate_dgrl, estimate_rcan
+from training.duration import Duration, seconds_per_step
+from training.estimate import DGRLRun, RCANRun, Unmade
+from training.needs import Needs, NotEnoughRoom, kept_for_backward, weights
 from training.room import free_memory
 
 CPU = torch.device("cpu")
@@ -31,9 +33,8 @@ RECIPE = DGRLRecipe(
 LABELS = [identity for identity in range(8) for _ in range(4)]
 
 
-def estimated(recipe: DGRLRecipe, folder: Path) -> Estimate:
-    nothing = Unmade(folder, 0, (64, 32))
-    return estimate_dgrl(recipe, DGRL(recipe.model), LABELS, nothing, None, folder, CPU)
+def run_of(recipe: DGRLRecipe, folder: Path) -> DGRLRun:
+    return DGRLRun(recipe, DGRL(recipe.model), LABELS, Unmade(folder, 0, (64, 32)), folder, CPU)
 
 
 def test_what_a_step_keeps_is_what_autograd_saves() -> None:
@@ -59,7 +60,7 @@ def test_a_real_step_keeps_as_much_as_the_estimate_says(tmp_path: Path) -> None:
 
     network = DGRL(RECIPE.model).train()
     own = {p.untyped_storage().data_ptr() for p in (*network.parameters(), *network.buffers())}
-    loss = estimate_runs._dgrl_loss(RECIPE, 4, CPU)
+    loss = run_of(RECIPE, tmp_path)._loss(CPU)
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         held = loss(network)
     really = sum(size for place, size in kept.items() if place not in own)
@@ -69,22 +70,29 @@ def test_a_real_step_keeps_as_much_as_the_estimate_says(tmp_path: Path) -> None:
 
 def test_memory_and_disk_follow_the_recipe(tmp_path: Path) -> None:
     size = weights(DGRL(RECIPE.model))
-    plain = estimated(RECIPE, tmp_path)
-    adam = estimated(dataclasses.replace(RECIPE, optimiser=OptimiserConfig(kind="adamw")), tmp_path)
-    averaged = estimated(dataclasses.replace(RECIPE, ema=0.999), tmp_path)
-    double = estimated(dataclasses.replace(RECIPE, identities_per_batch=8), tmp_path)
-    exact = estimated(dataclasses.replace(RECIPE, precision="float32"), tmp_path)
-    assert adam.memory - plain.memory == averaged.memory - plain.memory == size
-    assert double.memory > plain.memory and exact.memory > plain.memory
-    assert plain.steps == 5 * (len(LABELS) // 8) and double.steps == 5 * (len(LABELS) // 16)
+
+    def needs(**changed: Any) -> Needs:
+        return run_of(dataclasses.replace(RECIPE, **changed), tmp_path).needs()
+
+    plain = needs()
+    assert needs(optimiser=OptimiserConfig(kind="adamw")).memory - plain.memory == size
+    assert needs(ema=0.999).memory - plain.memory == size
+    assert needs(identities_per_batch=8).memory > plain.memory
+    assert needs(precision="float32").memory > plain.memory
     assert [made for _, made in plain.disk] == [0, 5 * size]  # two checkpoints with a moment, and weights
+
+
+def test_steps_are_those_of_the_run(tmp_path: Path) -> None:
+    found = run_of(RECIPE, tmp_path).duration(None)
+    assert (found.steps, found.before) == (5 * (len(LABELS) // 8), 0)
+    assert found.per_step > 0
 
 
 def test_rcan_is_estimated_too_and_twins_take_their_time(tmp_path: Path) -> None:
     recipe = RCANRecipe(model=TINY_RCAN, height=64, width=32, epochs=3, batch=4)
-    found = estimate_rcan(recipe, 20, Unmade(tmp_path, 20, (64, 32)), tmp_path, CPU)
-    assert (found.steps, found.before) == (15, 0)
-    assert [size for _, size in found.disk] == [20 * 64 * 32 * 3, 7 * weights(tiny_rcan())]
+    run = RCANRun(recipe, 20, Unmade(tmp_path, 20, (64, 32)), tmp_path, CPU)
+    assert run.duration().steps == 15
+    assert [size for _, size in run.needs().disk] == [20 * 64 * 32 * 3, 7 * weights(tiny_rcan())]
     few, many = (
         Unmade(tmp_path, 0, (64, 32), {4: count}).seconds(tiny_rcan(), (64, 32), CPU)
         for count in (8, 800_000)
@@ -110,19 +118,15 @@ def test_timing_steps_leaves_the_random_state_alone_and_takes_losses_in_turn() -
     assert called == [2, 2, 2, 3, 3, 3]  # one warms up, two are timed
 
 
-ROOMY = Estimate(
-    steps=1049, per_step=4.9, before=0, memory=2**33, memory_free=2**35, disk=[(Path("/"), 2**20)]
-)
+ROOMY = Needs(memory=2**33, memory_free=2**35, disk=[(Path("/"), 2**20)])
 
 
-def test_the_line_that_is_logged() -> None:
-    assert str(ROOMY) == (
-        "1,049 steps of 4.9 s: about 86 min; memory: about 8.0 GiB (32.0 GiB free); disk: 1.0 MiB"
-    )
-    slow = dataclasses.replace(ROOMY, steps=100_000, before=60, memory_free=None)
-    assert str(slow).startswith(
-        "SR twins first: about 60 s; 100,000 steps of 4.9 s: about 136 h 7 min; memory"
-    )
+def test_the_lines_that_are_logged() -> None:
+    assert str(ROOMY) == "memory: about 8.0 GiB (32.0 GiB free); disk: 1.0 MiB"
+    assert str(dataclasses.replace(ROOMY, memory_free=None)) == "memory: about 8.0 GiB; disk: 1.0 MiB"
+    assert str(Duration(1049, 4.9)) == "1,049 steps of 4.9 s: about 86 min"
+    slow = Duration(100_000, 4.9, before=60)
+    assert str(slow) == "SR twins first: about 60 s; 100,000 steps of 4.9 s: about 136 h 7 min"
 
 
 @pytest.mark.parametrize(
@@ -137,18 +141,18 @@ def test_the_line_that_is_logged() -> None:
     ],
 )
 def test_a_run_without_room_is_refused_unless_forced(
-    changed: dict[str, object], message: str, caplog: pytest.LogCaptureFixture
+    changed: dict[str, Any], message: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    tight = dataclasses.replace(ROOMY, **changed)  # type: ignore[arg-type]
+    tight = dataclasses.replace(ROOMY, **changed)
     with pytest.raises(NotEnoughRoom, match=message):
-        tight.announce(CPU, force=False)
+        tight.check(CPU, force=False)
     with caplog.at_level(logging.WARNING, "training"):
-        tight.announce(CPU, force=True)
+        tight.check(CPU, force=True)
     assert "started all the same" in caplog.text
 
 
 def test_an_estimate_a_little_over_what_is_free_is_not_refused() -> None:
-    dataclasses.replace(ROOMY, memory_free=int(0.9 * ROOMY.memory)).announce(CPU, force=False)
+    dataclasses.replace(ROOMY, memory_free=int(0.9 * ROOMY.memory)).check(CPU, force=False)
 
 
 def test_the_container_s_limit_counts(tmp_path: Path) -> None:
@@ -175,7 +179,7 @@ def test_the_commands_say_it_and_refuse(
             result = CliRunner().invoke(app, [str(word) for word in (*words, *more)])
         return result.exit_code, result.output + caplog.text
 
-    monkeypatch.setattr(estimate_runs, "free_memory", lambda device: 2**20)
+    monkeypatch.setattr(estimate, "free_memory", lambda device: 2**20)
     code, said = run()
     assert code == 2 and "of memory and 1.0 MiB are free" in said and "Traceback" not in said
     assert not (tmp_path / "out").exists() and not (tmp_path / "cache").exists()

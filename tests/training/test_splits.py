@@ -114,3 +114,11 @@ def test_identities_that_do_not_fit_are_refused(recipes: Path, tmp_path: Path) -
     words = ["dgrl", make_market1501(tmp_path / "data"), "--bilinear", "--no-strict-counts"]
     said = refused(*words, "--recipe", tmp_path / "wrong.toml", "--out", tmp_path / "out")
     assert "has 4 training identities, the recipe's model.identities is 751; leave it out" in said
+
+
+def test_a_kl_term_without_side_branches_is_refused(recipes: Path, tmp_path: Path) -> None:
+    text = (recipes / "dgrl.toml").read_text().replace("mutual = 0.0", "mutual = 1.0")
+    (tmp_path / "kl.toml").write_text(text)
+    words = ["dgrl", make_market1501(tmp_path / "data"), "--bilinear", "--no-strict-counts"]
+    words += ["--start-from", recipes / "start.safetensors", "--recipe", tmp_path / "kl.toml"]
+    assert "set losses.mutual = 0 where" in refused(*words, "--out", tmp_path / "out")
