@@ -107,5 +107,9 @@ def _carry_over(tx: sqlite3.Connection, later: Path, gallery_id: str) -> int:
     tx.execute("DELETE FROM identities WHERE id NOT IN (SELECT identity FROM images)")
     tx.executemany("INSERT INTO audit (id, at, actor, action, detail) VALUES (?, ?, ?, ?, ?)", lines)
     tx.executemany("UPDATE sqlite_sequence SET seq = max(seq, ?2) WHERE name = ?1", sequences)
+    tx.executemany(  # SQLite makes the row with a table's first entry: a backup from before it has none
+        "INSERT INTO sqlite_sequence SELECT ?1, ?2 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = ?1)",
+        sequences,
+    )
     tx.execute("UPDATE gallery SET value = max(value, ?) WHERE key = 'generation'", (generation,))
     return int(before - tx.execute("SELECT count(*) FROM images").fetchone()[0])

@@ -192,6 +192,19 @@ def test_restore_over_a_gallery_that_crashed(open_it: Opener, tmp_path: Path) ->
     gallery.check()
 
 
+def test_ids_are_not_given_out_again_after_the_restore_of_an_empty_backup(
+    open_it: Opener, tmp_path: Path
+) -> None:
+    gallery = open_it()
+    gallery.backup(tmp_path / "backup")
+    fill(gallery, 0, 4)
+    gallery.remove_image("p0", "1")
+    gallery.close()
+    restore_gallery(tmp_path / "backup", f"sqlite:///{tmp_path / 'gallery.db'}", replace=True)
+    [added] = open_it().add([Enrolment("new", VECTORS[0], "new")])
+    assert added.image_id == "5"  # 1 is known to be deleted: a later restore would delete this image
+
+
 def test_restore_refuses_a_gallery_in_use(open_it: Opener, tmp_path: Path) -> None:
     gallery = open_it()
     fill(gallery, 0, 10)

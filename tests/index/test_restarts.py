@@ -4,15 +4,16 @@ import shutil
 from collections.abc import Iterable
 from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
 
-from index import UnknownIdentity, UnknownImage, restore_gallery
+from index import Filters, UnknownIdentity, UnknownImage, restore_gallery
 from tests.index.people import Oracle
-from tests.index.test_properties import GalleryMachine
+from tests.index.test_properties import GalleryMachine, images
 
 
 class Remembering(Oracle):
@@ -46,22 +47,45 @@ class RestartMachine(GalleryMachine):
     def uri(self) -> str:
         return f"sqlite:///{self.home / 'gallery.db'}"
 
-    @rule(kind=st.sampled_from(["kept", "lost", "earlier"]))
-    def reopen(self, kind: str) -> None:
-        """The snapshot is used when it is that of this very state."""
+    @property
+    def snapshot(self) -> Path:
+        return self.home / "gallery.db.snapshot"
+
+    @property
+    def from_snapshot(self) -> bool:
+        used: bool = self.gallery._core._memory._current  # type: ignore[attr-defined]
+        return used
+
+    @rule(batch=st.lists(images, min_size=4, max_size=12))
+    def add_some(self, batch: list[Any]) -> None:
+        self.add(batch)
+
+    def remove_first(self) -> None:
+        for image_id, image in list(self.oracle.images.items())[:1]:
+            assert self.gallery.remove_image(image.identity, image_id)
+            self.oracle.remove([image_id])
+
+    @rule(with_snapshot=st.booleans())
+    def reopen(self, with_snapshot: bool) -> None:
         self.gallery.close()
-        snapshot, earlier = self.home / "gallery.db.snapshot", Path(self.folder.name) / "earlier"
-        used = snapshot.exists()
-        if kind == "lost":
-            snapshot.unlink(missing_ok=True)
-            used = False
-        elif kind == "earlier" and earlier.exists():
-            used &= used and snapshot.read_bytes() == earlier.read_bytes()
-            shutil.copy(earlier, snapshot)
-        elif used:
-            shutil.copy(snapshot, earlier)
+        if not with_snapshot:
+            self.snapshot.unlink(missing_ok=True)
+        written = self.snapshot.exists()
         self.open()
-        assert self.gallery._core._memory._current == used  # type: ignore[attr-defined]
+        assert self.from_snapshot == written
+
+    @precondition(lambda self: self.oracle.images)
+    @rule()
+    def reopen_with_an_earlier_snapshot(self) -> None:
+        """It holds someone who was deleted since."""
+        self.gallery.close()
+        earlier = self.snapshot.read_bytes()
+        self.open()
+        self.remove_first()
+        self.gallery.close()
+        self.snapshot.write_bytes(earlier)
+        self.open()
+        assert not self.from_snapshot
 
     @rule()
     def crash(self) -> None:
@@ -81,11 +105,13 @@ class RestartMachine(GalleryMachine):
         self.gallery.backup(Path(self.folder.name) / "backup")
         self.backed_up = deepcopy(self.oracle)
 
-    @precondition(lambda self: self.backed_up)
     @rule()
     def restore(self) -> None:
         """What was enrolled since the backup is lost; what was deleted since stays away."""
+        if self.backed_up is None:
+            self.back_up()
         assert self.backed_up is not None
+        self.remove_first()
         self.gallery.close()
         restore_gallery(Path(self.folder.name) / "backup", self.uri(), replace=True)
         self.oracle.images = deepcopy(self.backed_up.images)
@@ -101,6 +127,7 @@ class RestartMachine(GalleryMachine):
 
     def teardown(self) -> None:
         self.nobody_comes_back()
+        self.search(Filters(), top_k=9, supports=4, min_score=None, probes=list(range(31)))
         super().teardown()
 
 
