@@ -93,8 +93,9 @@ def test_kill(workers: Zygote, tmp_path: Path, rounds: int, kind: str) -> None:
     print(
         f"{rounds} kills ({kind}): {acknowledged} changes, {backups} backups, {snapshots} snapshots; no losses"
     )
-    assert acknowledged > rounds
-    assert bool(backups) == (kind == "upkeep")
+    assert acknowledged >= rounds
+    assert rounds < 100 or bool(backups) == (kind == "upkeep")
+    assert rounds < 100 or bool(snapshots) == (kind == "close")
 
 
 def complete_backups(folder: Path, seed: int) -> int:
