@@ -152,10 +152,9 @@ class Database:
         self._reserve.release_if_full()
         try:
             self._writer.execute("PRAGMA busy_timeout = 100")
-            frames = self._scrubber.log()
             busy = self._move_log("FULL")
             if not busy:
-                self._scrubber.scrub_moved(frames)
+                self._scrubber.scrub_moved()
                 busy = self._move_log("TRUNCATE")
             self._owes_checkpoint = busy
             self._reserve.take()
@@ -168,9 +167,8 @@ class Database:
     def _shorten_log(self) -> None:
         """Move it into the file as far as readers allow, so that it begins anew; nobody waits for that."""
         try:
-            frames = self._scrubber.log()
             if not self._move_log("PASSIVE"):
-                self._scrubber.scrub_moved(frames)
+                self._scrubber.scrub_moved()
         except (sqlite3.Error, OSError) as error:
             log.warning("%s-wal stays long for now: %s", self.path, error)
 

@@ -26,6 +26,8 @@ class Maintenance:
                     task()
                 except GalleryError as error:
                     log.warning("maintenance of the gallery: %s", error)
+                except Exception:  # a mistake in one task must not end the others: retention is one of them
+                    log.exception("maintenance of the gallery failed")
 
     def stop(self) -> None:
         self._stopping.set()

@@ -10,24 +10,16 @@ Formats: https://www.sqlite.org/fileformat2.html, sections 1.5 (tree pages), 1.8
 """
 
 import contextlib
+import itertools
 import os
 import struct
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 _INTERIOR, _LEAF = (2, 5), (10, 13)  # kinds of tree pages, by their first byte
 _ROOT, _TREE = 1, 5  # kinds of pages in the pointer map
 _HEADER, _FRAME = 32, 24  # bytes in the log: of its head, and before each page
 LONG = 2000  # pages, at which the log is moved into the file
-
-
-@dataclass(frozen=True, slots=True)
-class Log:
-    """What the write-ahead log holds: the pages of its frames, and what tells its frames from older ones."""
-
-    salts: bytes
-    pages: list[int]
 
 
 class Scrubber:
@@ -39,38 +31,41 @@ class Scrubber:
         head = os.pread(self._file, 100, 0)
         self._page_size: int = struct.unpack_from(">H", head, 16)[0]
         self._usable = self._page_size - head[20]
-        self._done = Log(b"", [])
+        self._salts, self._scrubbed = b"", 0  # which log it was, and how many of its frames are done
 
     def close(self) -> None:
         os.close(self._file)
 
-    def log(self) -> Log:
-        """Read it before it is moved into the file."""
-        try:
-            with self._log_path.open("rb", buffering=0) as file:
-                salts, pages = _salts(file.read(_HEADER)), list[int]()
-                while (frame := os.pread(file.fileno(), _FRAME, self._frame(len(pages))))[8:16] == salts:
-                    pages.append(int.from_bytes(frame[:4], "big"))
-                return Log(salts, pages)
-        except FileNotFoundError:
-            return Log(b"", [])
-
     def log_is_long(self) -> bool:
+        with self._open_log() as log:
+            return _belongs(self._frame(log, LONG), _salts(log))
+
+    def scrub_moved(self) -> None:
+        """After all of the log was moved into the file, and before anything is written again."""
+        pages = set[int]()
+        with self._open_log() as log:
+            if (salts := _salts(log)) != self._salts:
+                self._salts, self._scrubbed = salts, 0
+            committed = self._scrubbed
+            for number in itertools.count(self._scrubbed):
+                if not _belongs(frame := self._frame(log, number), salts):
+                    break
+                pages.add(int.from_bytes(frame[:4], "big"))
+                if any(frame[4:8]):  # the last of a transaction; what was rolled back is written over
+                    committed = number + 1
+        self.scrub(pages)
+        self._scrubbed = committed
+
+    @contextlib.contextmanager
+    def _open_log(self) -> Iterator[int]:
+        log = os.open(self._log_path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            with self._log_path.open("rb", buffering=0) as file:
-                salts = _salts(file.read(_HEADER))
-                return os.pread(file.fileno(), _FRAME, self._frame(LONG))[8:16] == salts
-        except FileNotFoundError:
-            return False
+            yield log
+        finally:
+            os.close(log)
 
-    def _frame(self, number: int) -> int:
-        return _HEADER + number * (_FRAME + self._page_size)
-
-    def scrub_moved(self, log: Log) -> None:
-        """After all of `log` was moved into the file, and before anything is written again."""
-        known = len(self._done.pages) if log.salts == self._done.salts else 0
-        self.scrub(set(log.pages[known:]))
-        self._done = log
+    def _frame(self, log: int, number: int) -> bytes:
+        return os.pread(log, _FRAME, _HEADER + number * (_FRAME + self._page_size))
 
     def scrub_all(self) -> None:
         self.scrub(range(1, os.fstat(self._file).st_size // self._page_size + 1))
@@ -106,8 +101,14 @@ def scrub_file(path: Path) -> None:
         scrubber.scrub_all()
 
 
-def _salts(head: bytes) -> bytes:
-    return head[16:24] if len(head) == _HEADER else b"none"
+def _salts(log: int) -> bytes:
+    """They change when the log begins anew, and stand in each of its frames."""
+    return os.pread(log, 8, 16)
+
+
+def _belongs(frame: bytes, salts: bytes) -> bool:
+    """Else it is of an earlier log, or there is none."""
+    return len(frame) == _FRAME and frame[8:16] == salts
 
 
 def _gap(page: bytes, head: int, usable: int) -> range:

@@ -131,6 +131,29 @@ def test_pictures_that_look_like_pages(open_it: Opener) -> None:
         assert gallery.image(f"p{row}", str(row + 1)) == picture
 
 
+def test_what_was_rolled_back_hides_nothing(open_it: Opener, tmp_path: Path) -> None:
+    """It was written to the log, and then over: a scrub in between must not count it as done."""
+    gallery = open_it(DIMENSION)
+    fill(gallery)
+    database = gallery._core.database  # type: ignore[attr-defined]
+    database._writer.execute("PRAGMA cache_spill = 1")
+    database._writer.execute("PRAGMA cache_size = 10")
+    with database.reading() as reader:  # so that the log goes on, and does not begin anew
+        reader.execute("SELECT count(*) FROM images").fetchone()
+        with pytest.raises(ZeroDivisionError), database.transaction() as tx:
+            tx.execute("UPDATE pictures SET data = zeroblob(20000)")
+            raise ZeroDivisionError
+        database._shorten_log()
+        database.checkpoint = lambda: None  # that of a deletion, which waits
+        for person in range(150):
+            gallery.remove_identity(f"p{person * 7 % PEOPLE}")
+    del database.checkpoint
+    database._shorten_log()
+    assert middles(tmp_path / "gallery.db") == []
+    database.checkpoint()
+    assert not remains(tmp_path, [person * 7 % PEOPLE for person in range(150)])
+
+
 @pytest.mark.parametrize("moved", [False, True])
 def test_killed_after_deletions(open_it: Opener, tmp_path: Path, moved: bool) -> None:
     """Before the log is moved into the file, and between that and the overwriting of what is left behind."""

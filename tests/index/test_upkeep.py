@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from index import Enrolment, Image
+from index.maintenance import Maintenance
 from tests.index.conftest import Opener
 from tests.index.people import one_hot, unit
 from tests.index.test_audit import lines
@@ -111,3 +112,13 @@ def test_upkeep_goes_on_after_an_error(
     eventually(lambda: "is not writable" in caplog.text)
     writer.execute("PRAGMA query_only = 0")
     eventually(lambda: ("me", "search", {"searches": 1, "probes": 1}) in lines(gallery))
+
+
+def test_a_mistake_in_one_task_does_not_end_the_others(
+    caplog: pytest.LogCaptureFixture, quick_upkeep: None
+) -> None:
+    done: list[int] = []
+    upkeep = Maintenance([lambda: 1 // 0, lambda: done.append(1)])
+    eventually(lambda: len(done) > 1)
+    upkeep.stop()
+    assert "division" in caplog.text
