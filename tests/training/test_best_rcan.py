@@ -86,18 +86,18 @@ def test_a_run_that_gets_worse_keeps_its_best_step_also_when_it_is_cut_off_and_g
     train_rcan(recipe, data(), tmp_path / "whole", CPU)
     measurements = 0
 
-    def cut_off(network: RCAN, *_: object) -> dict[int, Quality]:
+    def cut_off_at_the_third(network: RCAN, *_: object) -> dict[int, Quality]:
         nonlocal measurements
         measurements += 1
-        if measurements == 3:
+        if measurements == 3:  # after 6 steps
             raise KeyboardInterrupt
         return worse_and_worse(network)
 
-    monkeypatch.setattr("training.train_rcan.measure", cut_off)
+    monkeypatch.setattr("training.train_rcan.measure", cut_off_at_the_third)
     with pytest.raises(KeyboardInterrupt):
         train_rcan(recipe, data(), half, CPU)
-    monkeypatch.setattr("training.train_rcan.measure", worse_and_worse)
     train_rcan(recipe, data(), half, CPU)
+    assert measurements == 5  # went on after 5 steps: the third again, and the fourth
     assert json.loads((half / BEST_NAME).read_text())["step"] == 2  # of 8
     assert (tmp_path / "whole" / BEST_NAME).read_text() == (half / BEST_NAME).read_text()
     for name in (STATE_NAME, WEIGHTS_NAME, FINAL_NAME):
