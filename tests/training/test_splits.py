@@ -5,17 +5,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
+from tests.support.tiny_networks import TINY_MODEL
 from tests.training.lookalike import make_caviar, make_market1501, make_viper
 from tests.training.test_every_dataset import CASES, SIZE, command, train_and_evaluate
 from tests.training.test_every_dataset import recipes as recipes
 from training.cli import app
+from training.config import DGRLRecipe
 from training.data.caviar import load_caviar
+from training.data.images import read_image
 from training.data.manifest import build_manifest
+from training.data.opened import open_manifest
 from training.data.records import DatasetError
+from training.data.sources import Source
 from training.evaluation.report import Report
 from training.native_pairs import native_pairs
+from training.packed import fitted
+from training.pairs import Data, make_pairs
 
 
 def refused(*words: object) -> str:
@@ -69,6 +77,17 @@ def test_a_caviar_pair_is_the_near_and_the_far_image_of_one_person(tmp_path: Pat
     )
     with pytest.raises(DatasetError, match="person 4 has no image by the camera of low resolution"):
         native_pairs(build_manifest(lone, "native", 0))
+
+
+def test_caviar_s_pairs_hold_the_pixels_of_both_sides(tmp_path: Path) -> None:
+    root = make_caviar(tmp_path / "data")
+    manifest = open_manifest(root, file=None, source=Source.CAVIAR, strict_counts=False)
+    recipe = DGRLRecipe(model=dataclasses.replace(TINY_MODEL, height=32, width=16))
+    pairs = make_pairs(recipe, Data(root, manifest, tmp_path / "cache"), None, torch.device("cpu"))
+    for side, entries in zip((pairs.hr, pairs.sr), native_pairs(manifest), strict=True):
+        for pixels, entry in zip(side, entries, strict=True):
+            assert np.array_equal(pixels, fitted(read_image(root / entry.file), (32, 16)))
+    assert pairs.labels == [0] * 10 + [1] * 10
 
 
 def test_caviar_has_no_super_resolution_step(tmp_path: Path) -> None:
