@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint bench lock clean
+.PHONY: help demo serve test distributed lint bench lock clean
 
 PORT ?= 8000
 DATA ?= data
@@ -11,7 +11,7 @@ ARGS ?=
 BENCH ?= $(basename $(notdir $(wildcard tests/benchmarks/[a-z]*.py)))
 
 serving := .ci/venv .venv cpu
-testing := .ci/venv .venv-test cpu,train,test $(TORCH)
+testing := .ci/venv .venv-test cpu,scale,train,test $(TORCH)
 
 help: ## say what there is
 	@printf 'make TARGET\n'
@@ -28,6 +28,10 @@ serve: ## run the service on 127.0.0.1:8000, gallery in ./data (PORT=, DATA=)
 test: ## run the default tests (ARGS= goes to pytest)
 	@$(testing)
 	@.venv-test/bin/python -m pytest $(ARGS)
+
+distributed: ## run the gallery's tests on Milvus: a real server, and Milvus Lite (some minutes)
+	@$(testing)
+	@.venv-test/bin/python -m pytest -m "milvus or lite" $(ARGS)
 
 lint: ## check style and types
 	@$(testing)

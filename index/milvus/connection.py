@@ -33,7 +33,7 @@ MOST_ROWS = 16_384  # that Milvus returns for one request
 _ALL_OF_LITE = 2**30
 _MOST_BYTES = 2**22  # of rows in one request: below what Milvus splits into several messages
 _SECONDS = 10.0
-_WRITING_S = 20.0  # a write that is given up may have been made all the same
+_LONG_S = 20.0  # for searches, and for writes: one that is given up may have been made all the same
 _OWN_WRITES_S = 10.0  # longer than the server's bound on staleness
 
 Row = dict[str, Any]
@@ -118,7 +118,7 @@ class Connection:
                 limit=k,
                 output_fields=list(fields),
                 search_params={"metric_type": "IP", "params": {"ef": max(128, 2 * k), "nprobe": 64}},
-                timeout=_SECONDS,
+                timeout=_LONG_S,
                 **self._consistency(False),
             )
         return [[dict(hit) for hit in hits] for hits in found]
@@ -129,19 +129,19 @@ class Connection:
         listed = list(rows)
         for start in range(0, len(listed), at_once):
             with self.errors():
-                self._client.upsert(collection, listed[start : start + at_once], timeout=_WRITING_S)
+                self._client.upsert(collection, listed[start : start + at_once], timeout=_LONG_S)
             self._wrote()
 
     def delete(self, collection: str, ids: Sequence[int]) -> None:
         for start in range(0, len(ids), MOST_ROWS):
             chosen = ",".join(map(str, ids[start : start + MOST_ROWS]))
             with self.errors():
-                self._client.delete(collection, filter=f"id in [{chosen}]", timeout=_WRITING_S)
+                self._client.delete(collection, filter=f"id in [{chosen}]", timeout=_LONG_S)
             self._wrote()
 
     def delete_where(self, collection: str, expression: str) -> None:
         with self.errors():
-            self._client.delete(collection, filter=expression, timeout=_WRITING_S)
+            self._client.delete(collection, filter=expression, timeout=_LONG_S)
         self._wrote()
 
     def _wrote(self) -> None:
