@@ -26,16 +26,17 @@ class Interrupted(Exception):
     pass
 
 
-def interrupt_at(forward: int, trained: nn.Module) -> None:
-    left = forward
+class Forwards:
+    """Counts a network's forwards, and interrupts one of them."""
 
-    def count(*_: object) -> None:
-        nonlocal left
-        left -= 1
-        if not left:
+    def __init__(self, network: nn.Module, interrupted: int | None = None) -> None:
+        self.count, self._interrupted = 0, interrupted
+        network.register_forward_pre_hook(self._note)
+
+    def _note(self, *_: object) -> None:
+        self.count += 1
+        if self.count == self._interrupted:
             raise Interrupted
-
-    trained.register_forward_pre_hook(count)
 
 
 def main(folder: Path) -> None:
@@ -46,12 +47,14 @@ def main(folder: Path) -> None:
         train_dgrl(ONE_STEP, one, pairs(), own, device, ranks)
         save_file(gradients(one), folder / f"gradients {ranks.rank}.safetensors")
         train_dgrl(SHARED, network(), pairs(), folder / "whole", device, ranks)
-        broken = network()
-        interrupt_at(3, broken)
+        broken, again = network(), network()
+        Forwards(broken, interrupted=3)
+        forwards = Forwards(again)
         try:
             train_dgrl(SHARED, broken, pairs(), folder / "resumed", device, ranks)
         except Interrupted:
-            train_dgrl(SHARED, network(), pairs(), folder / "resumed", device, ranks)
+            train_dgrl(SHARED, again, pairs(), folder / "resumed", device, ranks)
+        (folder / f"forwards {ranks.rank}").write_text(str(forwards.count))
 
 
 if __name__ == "__main__":

@@ -81,6 +81,7 @@ def test_only_the_main_rank_writes(of_two: Path) -> None:
 
 
 def test_two_processes_resume_to_the_last_bit(of_two: Path) -> None:
+    assert [(of_two / f"forwards {rank}").read_text() for rank in (0, 1)] == ["2", "2"]  # the last of 4
     assert_same(weights(of_two / "whole" / WEIGHTS_NAME), weights(of_two / "resumed" / WEIGHTS_NAME))
     assert_same(*(load_file(of_two / run / STATE_NAME) for run in ("whole", "resumed")))
 

@@ -97,7 +97,7 @@ def test_a_run_killed_at_any_step_goes_on_with_the_same_curve(tmp_path: Path) ->
     """
     recipe = dataclasses.replace(RECIPE, checkpoint_minutes=0.0, ema=0.9)
     whole = train_dgrl(recipe, network(), pairs(), tmp_path / "whole", CPU)
-    folder = tmp_path / "killed"
+    folder, last = tmp_path / "killed", 0
     for saves in (3, 4):
         process = subprocess.Popen(
             [sys.executable, "-c", SCRIPT, str(folder)],
@@ -108,7 +108,9 @@ def test_a_run_killed_at_any_step_goes_on_with_the_same_curve(tmp_path: Path) ->
         assert process.stdout is not None
         with process.stdout as lines:
             for _ in range(saves):
-                assert lines.readline().startswith("saved")
+                words = lines.readline().split()
+                assert words[0] == "saved" and int(words[1]) > last  # it goes on, and does not begin anew
+                last = int(words[1])
             os.kill(process.pid, signal.SIGKILL)
         process.wait()
     torch.set_num_threads(1)
