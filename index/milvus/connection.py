@@ -30,6 +30,7 @@ logging.getLogger("pymilvus").setLevel(logging.CRITICAL + 1)  # it prints what i
 MAX_TEXT = 65_535  # bytes of a text in Milvus
 MAX_LIST = 1024  # entries of a list in a row
 MOST_ROWS = 16_384  # that Milvus returns for one request
+LISTS = 1024  # of an IVF index
 _ALL_OF_LITE = 2**30
 _MOST_BYTES = 2**22  # of rows in one request: below what Milvus splits into several messages
 _SECONDS = 10.0
@@ -107,9 +108,19 @@ class Connection:
         return int(rows[0]["count(*)"])
 
     def search(
-        self, collection: str, probes: Vectors, k: int, expression: str, fields: Sequence[str]
+        self,
+        collection: str,
+        probes: Vectors,
+        k: int,
+        expression: str,
+        fields: Sequence[str],
+        effort: int = 1,
     ) -> list[list[Row]]:
-        """For each of `probes` (Q, D) the best `k` rows, each with `id`, `distance` and `entity`."""
+        """For each of `probes` (Q, D) the best `k` rows, each with `id`, `distance` and `entity`.
+
+        `effort`: how much more of an approximate index is looked at.
+        """
+        looked_at = {"ef": min(32_768, effort * max(128, 2 * k)), "nprobe": min(LISTS, 64 * effort)}
         with self.errors():
             found = self._client.search(
                 collection,
@@ -117,7 +128,7 @@ class Connection:
                 filter=expression,
                 limit=k,
                 output_fields=list(fields),
-                search_params={"metric_type": "IP", "params": {"ef": max(128, 2 * k), "nprobe": 64}},
+                search_params={"metric_type": "IP", "params": looked_at},
                 timeout=_LONG_S,
                 **self._consistency(False),
             )

@@ -42,6 +42,7 @@ from index.milvus.enrolling import Enrolling
 from index.milvus.journal import Journal
 from index.milvus.people import People
 from index.milvus.pictures import Pictures
+from index.milvus.recall import measured
 from index.milvus.source import MilvusSource
 from index.milvus.stripes import Stripes
 from index.ranking import Wanted, rank, rank_again
@@ -104,6 +105,7 @@ class MilvusGallery:
             self._enrolling = Enrolling(self._connection, names, self._journal, self._people, pictures)
             self._changes = Changes(self._connection, names, self._journal, self._people, pictures)
             self.expire()
+            self._approximation = measured(self._connection, self._images)
         except BaseException:
             self._connection.close()
             raise
@@ -239,7 +241,7 @@ class MilvusGallery:
 
     @property
     def approximation(self) -> Approximation | None:
-        return None
+        return self._approximation
 
     def check(self) -> None:
         self._connection.count(self._images)

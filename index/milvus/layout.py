@@ -22,7 +22,7 @@ from pymilvus.milvus_client.index import IndexParams
 from index.errors import GalleryUnavailable, WrongBundle
 from index.milvus import marks
 from index.milvus.address import Address
-from index.milvus.connection import MAX_LIST, MAX_TEXT, Connection
+from index.milvus.connection import LISTS, MAX_LIST, MAX_TEXT, Connection
 from index.types import SearchMethod
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ _LOADING_S = 120.0
 INDEXES: dict[SearchMethod, dict[str, Any]] = {
     "exact": {"index_type": "FLAT", "params": {}},
     "hnsw": {"index_type": "HNSW", "params": {"M": 32, "efConstruction": 200}},
-    "ivf": {"index_type": "IVF_FLAT", "params": {"nlist": 1024}},
+    "ivf": {"index_type": "IVF_FLAT", "params": {"nlist": LISTS}},
 }
 
 
