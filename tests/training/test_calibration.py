@@ -101,7 +101,7 @@ def test_a_rate_that_the_impostors_cannot_support_is_refused() -> None:
 def test_many_pairs_of_a_few_persons_are_refused() -> None:
     pairs = synthetic(people=6, probes_each=200)
     assert len(pairs.impostors) == 6000  # enough for 0.01 by number
-    with pytest.raises(CalibrationError, match="6 persons cannot support thresholds.*at least 10"):
+    with pytest.raises(CalibrationError, match=r"6 persons cannot support thresholds.*at least 10"):
         calibrate(pairs, [(1, None)], rates=(1e-2,))
 
 
