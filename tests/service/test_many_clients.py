@@ -57,7 +57,7 @@ class Clients:
         assert scores == sorted(scores, reverse=True)
 
 
-@pytest.mark.parametrize("steps", [2, pytest.param(60, marks=pytest.mark.long)])
+@pytest.mark.parametrize("steps", [2, pytest.param(20, marks=pytest.mark.long)])
 def test_every_query_sees_one_state(tiny_bundle: Path, tmp_path: Path, steps: int) -> None:
     with serving(tiny_settings(tiny_bundle, tmp_path)) as live:
         clients = Clients(live)
