@@ -8,7 +8,9 @@ import pytest
 
 from index import Enrolment, Gallery, GalleryUnavailable, open_gallery
 from tests.index.people import BUNDLE, one_hot
+from tests.support.live import serving, tiny_settings
 from tests.support.milvus_server import MilvusProcess, milvus_server
+from tests.support.pictures import encoded, person
 
 pytestmark = pytest.mark.milvus
 
@@ -77,3 +79,26 @@ def until_answered(gallery: Gallery, seconds: float = 120) -> None:
             if time.monotonic() > end:
                 raise
             time.sleep(0.2)
+
+
+def test_the_service_answers_503_meanwhile(
+    server: MilvusProcess, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = f"milvus://{server.address}/served?pictures={tmp_path / 'pictures'}"
+    files = [("images", ("a.png", encoded(person(0)), "image/png"))]
+    with serving(tiny_settings(tiny_bundle, tmp_path, gallery=uri)) as live, live.client() as client:
+        assert client.post("/gallery", data={"identity": "anna"}, files=files).status_code == 201
+        found = client.post("/query", files=files).json()
+        assert [match["identity"] for match in found["matches"]] == ["anna"]
+        server.kill()
+        with monkeypatch.context() as impatient:
+            impatient.setattr("index.milvus.connection._SECONDS", 1.0)
+            impatient.setattr("index.milvus.connection._LONG_S", 1.0)
+            assert client.post("/query", files=files).status_code == 503
+            assert client.get("/readyz").status_code == 503
+            assert client.delete("/gallery/anna").status_code == 503
+        server.start()
+        until_answered(live.services.gallery)
+        assert client.post("/query", files=files).json()["matches"] == found["matches"]
+        assert client.delete("/gallery/anna").status_code == 204
+        assert client.post("/query", files=files).json()["matches"] == []
