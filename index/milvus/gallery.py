@@ -189,14 +189,17 @@ class MilvusGallery:
 
     def finish_changes(self, older_than_s: float = UNFINISHED_S) -> int:
         """Finish what some service began and left; the number of changes."""
-        lines = self._journal.left_open(older_than_s)
-        for line in lines:
+        finished = 0
+        for line in self._journal.left_open(older_than_s):
             with self._stripes.changing([line.detail["identity"], line.detail.get("new", "")]):
+                if not self._journal.is_open(line):  # its service was slow, and not dead
+                    continue
                 self._changes.finish(line)
+            finished += 1
             log.warning(
                 "%s of %d images, begun by a service that died, is finished", line.action, len(line.images)
             )
-        return len(lines)
+        return finished
 
     def _log_searches(self) -> None:
         counts = self._searches.take()

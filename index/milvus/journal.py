@@ -94,6 +94,10 @@ class Journal:
         condition = f"state == {OPEN} and at < {_now() - int(seconds * 1e6)}"
         return [_line(row) for row in self._connection.read(self._collection, condition, FIELDS, strong=True)]
 
+    def is_open(self, line: Line) -> bool:
+        condition = f"id == {line.number} and state == {OPEN}"
+        return bool(self._connection.read(self._collection, condition, ["id"], 1, strong=True))
+
     def deleted_among(self, images: Sequence[int], since: int | None = None) -> set[int]:
         """Which of these images anybody has deleted; with `since`, a line's number, about then or later."""
         found: set[int] = set()

@@ -106,7 +106,7 @@ class MilvusWriter(MilvusReader):
             self._mark = found or {"source": about.gallery_id, "reached": 0}
             if self._mark["source"] != about.gallery_id:
                 raise GalleryError("another transfer to this gallery was begun: finish it first")
-            if not self._mark["reached"] and self._connection.count(self.names.images, strong=True):
+            if found is None and self._connection.count(self.names.images, strong=True):
                 raise GalleryError("the target holds images already: a transfer needs an empty one")
             self._write_mark()
         except BaseException:
