@@ -93,7 +93,7 @@ def test_kill(workers: Zygote, tmp_path: Path, rounds: int, kind: str) -> None:
     print(
         f"{rounds} kills ({kind}): {acknowledged} changes, {backups} backups, {snapshots} snapshots; no losses"
     )
-    assert acknowledged >= rounds
+    assert acknowledged >= rounds // 4
     assert rounds < 100 or bool(backups) == (kind == "upkeep")
     assert rounds < 100 or bool(snapshots) == (kind == "close")
 
