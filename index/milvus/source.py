@@ -17,7 +17,7 @@ from index.segment import Found
 from index.types import Vectors
 
 _NAMES_AT_ONCE = 500
-_PAGE_BYTES = 2**25
+_PAGE_BYTES = 2**22
 _FIELDS = ("identity", "camera", "flagged", "vector")
 
 
