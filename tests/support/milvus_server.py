@@ -55,7 +55,8 @@ class MilvusProcess:
         }
         with (self._folder / "milvus.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [programs / "milvus", "run", "standalone"],
+                # However the tests end, the server ends with them.
+                ["setpriv", "--pdeathsig", "KILL", programs / "milvus", "run", "standalone"],
                 cwd=self._folder,
                 env=environment,
                 stdout=log,
