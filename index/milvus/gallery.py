@@ -85,6 +85,10 @@ class MilvusGallery:
         search: SearchMethod = "exact",
     ) -> None:
         self._uri, address = uri, parse(uri)
+        if search not in layout.INDEXES:
+            raise NotOffered(
+                f"a gallery on Milvus has no search {search!r}: choose {', '.join(layout.INDEXES)}"
+            )
         self.bundle_id = bundle_id
         self.dimension = dimension
         self._retention = retention

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from index import GalleryError, GalleryUnavailable, open_gallery
+from index import GalleryError, GalleryUnavailable, NotOffered, open_gallery
 from index.milvus.address import parse
 
 
@@ -69,3 +69,8 @@ def test_without_pymilvus_it_says_what_to_install(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "pymilvus", None)
     with pytest.raises(GalleryUnavailable, match=r"pip install 'dgrl\[scale\]'"):
         open_gallery("milvus://127.0.0.1:1/people", bundle_id="b", dimension=4)
+
+
+def test_a_search_that_milvus_does_not_have_is_refused_before_it_is_asked() -> None:
+    with pytest.raises(NotOffered, match="choose exact, hnsw, ivf"):
+        open_gallery("milvus://127.0.0.1:1/people", bundle_id="b", dimension=4, search="gpu")
