@@ -30,7 +30,9 @@ log = logging.getLogger(__name__)
 FROM_IMAGES = 10_000  # below, an exact search is as quick
 _SAMPLES, _TOP_K = 64, 10
 _FEWEST = 0.2  # share of the images that must be chosen; fewer are scanned exactly
-_MOST = 512  # results for a probe; more are found exactly, and a GPU has a limit of its own
+_MOST = (
+    512  # results for a probe; more are found exactly. Twice as many are asked for: a GPU gives at most 2,048
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from index.errors import GalleryUnavailable
 from index.types import Vectors
 
-NEIGHBOURS = 2048  # FAISS on a GPU returns no more for one probe
 _SCRATCH_BYTES = 256 * 2**20  # FAISS takes 1.5 GB where it is not told
 
 
@@ -40,9 +39,7 @@ class GpuFlat:
 
     def search(self, probes: Vectors, k: int) -> tuple[Vectors, NDArray[np.int64]]:
         """Scores, best first, and positions, both (Q, k); -1 where there are fewer."""
-        found: tuple[Vectors, NDArray[np.int64]] = self._thread.submit(
-            self._index.search, probes, min(k, NEIGHBOURS)
-        ).result()
+        found: tuple[Vectors, NDArray[np.int64]] = self._thread.submit(self._index.search, probes, k).result()
         return found
 
 

@@ -90,7 +90,7 @@ def _distributed() -> "ModuleType":
         import index.milvus.transfer as distributed
     except ModuleNotFoundError as error:
         raise GalleryUnavailable(
-            f"a distributed gallery needs the package {error.name}: pip install 'dgrl[scale]'"
+            f"a distributed gallery needs the package {error.name}: pip install '.[scale]' in a checkout"
         ) from error
     return distributed
 

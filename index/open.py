@@ -84,6 +84,6 @@ def _milvus_gallery() -> type["MilvusGallery"]:
         from index.milvus.gallery import MilvusGallery
     except ModuleNotFoundError as error:
         raise GalleryUnavailable(
-            f"a distributed gallery needs the package {error.name}: pip install 'dgrl[scale]'"
+            f"a distributed gallery needs the package {error.name}: pip install '.[scale]' in a checkout"
         ) from error
     return MilvusGallery

@@ -67,7 +67,7 @@ def test_without_pymilvus_it_says_what_to_install(monkeypatch: pytest.MonkeyPatc
     for name in [name for name in sys.modules if name.startswith(("pymilvus", "index.milvus."))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "pymilvus", None)
-    with pytest.raises(GalleryUnavailable, match=r"pip install 'dgrl\[scale\]'"):
+    with pytest.raises(GalleryUnavailable, match=r"pip install '\.\[scale\]'"):
         open_gallery("milvus://127.0.0.1:1/people", bundle_id="b", dimension=4)
 
 

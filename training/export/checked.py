@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 import onnx
 
 from model.bundle.encoder import Encoder
-from model.bundle.manifest import Encoders, Preprocessing, SuperResolver
+from model.bundle.manifest import Preprocessing, SuperResolver
 from model.bundle.preprocessing import Pixels
 from model.bundle.session import OnnxSession, Precision, Provider, offered_providers
 from model.embedder import Branch, Embedder
@@ -44,23 +44,22 @@ class CheckedGraphs:
 
     def encoders(
         self,
-        files: Encoders,
+        stems: Mapping[Branch, str],
+        trunk: str,
         embedder: Embedder,
         spec: Preprocessing,
         precision: StoredPrecision,
         images: Mapping[Branch, Pixels],
     ) -> list[Checked[EncoderParity]]:
-        """Both branches, each through its stem and the trunk; in the order of `images`."""
-        names: dict[Branch, str] = {"hr": files.hr, "sr": files.sr}
-        trunk = "trunk.onnx" if files.trunk is None else files.trunk
-        models = {names[branch]: stem_onnx(embedder, branch, spec) for branch in images}
+        """Each branch through its stem and the trunk, by their files' names; in the order of `images`."""
+        models = {file: stem_onnx(embedder, branch, spec) for branch, file in stems.items()}
         models[trunk] = trunk_onnx(embedder, spec)
 
         def measure(session: Sessions) -> list[EncoderParity]:
             shared = session(trunk)
             return [
                 measure_encoder(
-                    Encoder(session(names[branch]), shared).run, EncoderGraph(embedder, branch, spec), seen
+                    Encoder(session(stems[branch]), shared).run, EncoderGraph(embedder, branch, spec), seen
                 )
                 for branch, seen in images.items()
             ]
@@ -68,9 +67,9 @@ class CheckedGraphs:
         both = self._write(models, precision, measure)
         each = [Checked(exact, stored) for exact, *stored in zip(both.exact, *both.stored, strict=True)]
         for branch, checked in zip(images, each, strict=True):
-            self.failures += encoder_failures(names[branch], checked.exact, "float32", self._limits)
+            self.failures += encoder_failures(stems[branch], checked.exact, "float32", self._limits)
             for parity in checked.stored:
-                self.failures += encoder_failures(names[branch], parity, precision, self._limits)
+                self.failures += encoder_failures(stems[branch], parity, precision, self._limits)
         return each
 
     def resolver(

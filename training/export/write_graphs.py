@@ -19,7 +19,9 @@ from training.export.parity import BATCHES, EncoderParity, ResolverParity, run_e
 from training.export.pictures import Bucket, as_input, as_low_resolution
 
 Say = Callable[[str], None]
-ENCODERS = Encoders(hr="hr.onnx", sr="sr.onnx", trunk="trunk.onnx")
+_STEMS: dict[Branch, str] = {"hr": "hr.onnx", "sr": "sr.onnx"}
+_TRUNK = "trunk.onnx"
+ENCODERS = Encoders(hr=_STEMS["hr"], sr=_STEMS["sr"], trunk=_TRUNK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ def write_graphs(
         say(f"{entry.file}: {resolvers[entry].stored[0]}")
         enlarged.append(_enlarged(rcan, scale, low, spec))
     seen: dict[Branch, Pixels] = {"hr": sharp, "sr": _in_turn(enlarged or [sharp])}
-    encoders = graphs.encoders(ENCODERS, embedder, spec, config.precision, seen)
+    encoders = graphs.encoders(_STEMS, _TRUNK, embedder, spec, config.precision, seen)
     for branch, checked in zip(seen, encoders, strict=True):
         say(f"encoder {branch}: {checked.stored[0]}")
     if graphs.failures:
