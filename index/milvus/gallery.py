@@ -96,8 +96,9 @@ class MilvusGallery:
         self._stripes = Stripes()
         pictures = Pictures(address.pictures) if keep_images and address.pictures else None
         if keep_images and pictures is None:
-            log.info(
-                "%s: pictures are not kept: Milvus is no place for them, and no folder is named", address
+            log.warning(
+                "%s: pictures are not kept: name a folder for them with ?pictures=, or set keep_images to false",
+                address,
             )
         self._pictures = pictures
         self._connection = Connection(address)
