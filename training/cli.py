@@ -29,7 +29,7 @@ from training.failure import TrainingFailed
 from training.options import Counts, Kind, ManifestFile, Protocol, Seed, Split
 from training.options import Data as Root
 from training.pairs import Data, check_enlargement
-from training.start import from_checkpoint, from_imagenet
+from training.start import from_imagenet, from_weights, super_resolver
 from training.super_resolution_quality import Quality
 from training.super_resolve import Enlargement
 from training.train_rcan import WEIGHTS_NAME
@@ -81,11 +81,13 @@ def rcan(
 @app.command()
 def dgrl(
     root: Root,
-    rcan: Annotated[Path | None, typer.Option(help="RCAN weights that make the SR twins")] = None,
+    rcan: Annotated[
+        Path | None, typer.Option(help="RCAN weights, or a bundle, that make the SR twins")
+    ] = None,
     bilinear: Annotated[bool, typer.Option(help="no super-resolution: enlarge plainly")] = False,
     imagenet: ImageNet = None,
     start_from: Annotated[
-        Path | None, typer.Option(help="start from another DGRL checkpoint instead")
+        Path | None, typer.Option(help="start from a DGRL checkpoint or an exported bundle instead")
     ] = None,
     recipe: Recipe = None,
     out: Out = Path("runs/dgrl"),
@@ -106,12 +108,12 @@ def dgrl(
             data = _data(root, manifest, dataset, protocol, split, seed, strict_counts, cache)
         check_enlargement(data.manifest, rcan, bilinear)
         check_not_trained_on([path for path in (rcan, start_from) if path], data.manifest)
-        enlarge: Enlargement | None = load_rcan(rcan) if rcan else "bilinear" if bilinear else None
+        enlarge: Enlargement | None = super_resolver(rcan) if rcan else "bilinear" if bilinear else None
         used = with_identities(given, data.manifest)
         if start_from is None:
             start = from_imagenet(used.model, used.seed, imagenet)
         else:
-            start = from_checkpoint(used.model, used.seed, start_from)
+            start = from_weights(used.model, used.seed, start_from)
         weights = run_dgrl(used, data, start, enlarge, rcan, out, chosen, ranks, force=force)
         if ranks.main:
             Console().print(f"{weights}: started from {start.source}", highlight=False)
@@ -141,9 +143,9 @@ def ablate(
     """Train and evaluate the rows of the paper's Tables II and III on one recipe, and others that --row names."""
     with _said():
         refuse_processes("dgrl-train ablate")
-        resolvers: dict[Resolver, RCAN] = {"rcan": load_rcan(rcan)}
+        resolvers: dict[Resolver, RCAN] = {"rcan": super_resolver(rcan)}
         if light_rcan is not None:
-            resolvers["light"] = load_rcan(light_rcan)
+            resolvers["light"] = super_resolver(light_rcan)
         wanted = rows or [
             name
             for name, row in ABLATIONS.items()

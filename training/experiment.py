@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from model.rcan import RCAN
+from training.checkpoint import STATE_NAME
 from training.config import FROM_DATA, ConfigError, DGRLRecipe, RCANRecipe
 from training.data.manifest import RUN_MANIFEST, Manifest, read_manifest, write_manifest
 from training.data.records import DatasetError
@@ -16,6 +17,7 @@ from training.estimate import DGRLRun, RCANRun, Unmade
 from training.packed import high_resolution
 from training.pairs import Data, make_pairs, pair_labels, unmade, unmade_pairs
 from training.record import RECORD_NAME, described, make_record
+from training.settle import settle
 from training.start import Start
 from training.super_resolution_quality import Quality
 from training.super_resolve import Enlargement
@@ -113,6 +115,8 @@ def run_dgrl(
             log.info("%s", run.duration(enlarge if isinstance(enlarge, RCAN) else None))
             _start(folder, data.manifest)
         pairs = make_pairs(recipe, data, enlarge, device)
+    if not (folder / STATE_NAME).is_file():
+        settle(start, pairs, device, recipe.precision)
     weights = train_dgrl(recipe, start.network, pairs, folder, device, ranks)
     if ranks.main:
         record = make_record(recipe, data.manifest, start, rcan_weights, device)

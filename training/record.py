@@ -12,6 +12,7 @@ from model.bundle.manifest import TrainingRecord, sha256_of
 from training.config import ConfigError, DGRLRecipe
 from training.data.manifest import Manifest
 from training.data.sources import Source
+from training.export.unpack import bundle_at
 from training.start import Start
 
 RECORD_NAME = "record.json"
@@ -70,7 +71,12 @@ def _made_by(manifest: Manifest, rcan_weights: Path | None) -> str:
     """What made the SR twins."""
     if manifest.has_native_pairs:
         return "none: native low-resolution images"
-    return sha256_of(rcan_weights)[:16] if rcan_weights else "none: bilinear enlargement"
+    return weights_identity(rcan_weights) if rcan_weights else "none: bilinear enlargement"
+
+
+def weights_identity(weights: Path) -> str:
+    """What names a weights file, or a bundle's folder, in records and reports: 16 hexadecimal digits."""
+    return bundle_at(weights).manifest.bundle_id if weights.is_dir() else sha256_of(weights)[:16]
 
 
 def _switches(values: dict[str, object], names: Sequence[str]) -> str:

@@ -13,14 +13,20 @@ from model.dgrl import DGRL
 from model.pretrained import load_imagenet, start_from_imagenet
 from model.rcan import RCAN
 from model.weights import WeightsError, load_dgrl, load_published_rcan, load_rcan
+from training.export.unpack import bundle_at, unpack_embedder, unpack_rcan
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A network to train and, for the record, where its weights come from."""
+    """A network to train and, for the record, where its weights come from.
+
+    What it lacks, `training.settle` makes from the training pairs.
+    """
 
     network: DGRL
     source: str
+    lacks_statistics: bool = False  # of the BatchNorms: an exported bundle has them folded away
+    lacks_classes: bool = False  # the embedder knows people, but not those that the classifier is for
 
 
 def from_imagenet(config: ModelConfig, seed: int, weights: Path | None) -> Start:
@@ -32,15 +38,17 @@ def from_imagenet(config: ModelConfig, seed: int, weights: Path | None) -> Start
     return Start(network, f"ImageNet-1k ResNet-50 ({source})")
 
 
-def from_checkpoint(config: ModelConfig, seed: int, weights: Path) -> Start:
-    """Every tensor of another DGRL checkpoint that the architecture shares, by name and shape.
+def from_weights(config: ModelConfig, seed: int, weights: Path) -> Start:
+    """Every tensor of another DGRL that the architecture shares, by name and shape.
 
-    A network with other switches (side branches, say) keeps its own initialisation for the rest; the embedder
-    must be covered whole.
+    `weights` is a checkpoint, or the folder of a bundle. A network with other switches (side branches, say) keeps
+    its own initialisation for the rest; the embedder must be covered whole. Raises WeightsError.
     """
     torch.manual_seed(seed)
     network = DGRL(config)
-    own, given = network.state_dict(), load_dgrl(weights).state_dict()
+    bundle = bundle_at(weights) if weights.is_dir() else None
+    given = unpack_embedder(bundle) if bundle else load_dgrl(weights).state_dict()
+    own = network.state_dict()
     shared = {
         name: tensor for name, tensor in given.items() if name in own and own[name].shape == tensor.shape
     }
@@ -49,7 +57,22 @@ def from_checkpoint(config: ModelConfig, seed: int, weights: Path) -> Start:
             f"{weights}: another embedder than the recipe's ({len(missing)} tensors, e.g. {missing[0]})"
         )
     network.load_state_dict({**own, **shared})
-    return Start(network, f"DGRL checkpoint {weights.name} ({len(shared)} of {len(own)} tensors)")
+    named = (
+        f"bundle {bundle.manifest.name} {bundle.manifest.bundle_id}"
+        if bundle
+        else f"DGRL checkpoint {weights.name}"
+    )
+    return Start(
+        network,
+        f"{named} ({len(shared)} of {len(own)} tensors)",
+        lacks_statistics=bundle is not None,
+        lacks_classes="classifier.weight" not in shared,
+    )
+
+
+def super_resolver(weights: Path) -> RCAN:
+    """The RCAN that makes SR twins: a checkpoint's, or that of a bundle's folder. Raises WeightsError."""
+    return unpack_rcan(bundle_at(weights)) if weights.is_dir() else load_rcan(weights)
 
 
 def rcan_from(config: RCANConfig, seed: int, weights: Path) -> RCAN:
@@ -60,7 +83,7 @@ def rcan_from(config: RCANConfig, seed: int, weights: Path) -> RCAN:
     torch.manual_seed(seed)
     network = RCAN(config)
     try:
-        given = load_rcan(weights)
+        given = super_resolver(weights)
     except WeightsError:
         given = load_published_rcan(weights)
     own, state = network.state_dict(), given.state_dict()

@@ -43,16 +43,17 @@ def checkpoint_subject(
     hr_reference: tuple[int, int] | None,
 ) -> Subject:
     """The HR reference is that of the training record beside the checkpoint, unless given."""
-    from model.weights import load_dgrl, load_rcan
+    from model.weights import load_dgrl
     from training.config import HR_REFERENCE
     from training.evaluation.torch_encoders import CheckpointEncoder
-    from training.record import RECORD_NAME, read_record
+    from training.record import RECORD_NAME, read_record, weights_identity
+    from training.start import super_resolver
 
     computed = _torch_precision(precision)
     record = checkpoint.parent / RECORD_NAME
     recorded = read_record(record).hr_reference if record.is_file() else None
     reference = hr_reference or recorded or HR_REFERENCE
-    networks = [load_rcan(path) for path in rcan]
+    networks = [super_resolver(path) for path in rcan]
     encoder = CheckpointEncoder(
         load_dgrl(checkpoint).embedder,
         {scale: network for network in networks for scale in network.config.scales},
@@ -62,7 +63,7 @@ def checkpoint_subject(
     )
     measured = Measured(
         name=encoder.name,
-        identity="+".join(sha256_of(path)[:16] for path in (checkpoint, *rcan)),
+        identity="+".join(weights_identity(path) for path in (checkpoint, *rcan)),
         source=f"{checkpoint.name}, HR reference {reference[0]}x{reference[1]}",
         provider=f"torch {_device(device)}",
         precision=computed,

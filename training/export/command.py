@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from model.bundle.preprocessing import ImageError
-from model.weights import WeightsError, load_dgrl, load_rcan
+from model.weights import WeightsError, load_dgrl
 from training.config import HR_REFERENCE, ConfigError
 from training.data.records import DatasetError
 from training.export.bundle import export_bundle
@@ -17,11 +17,15 @@ from training.export.pictures import TooFewCrops, read_crops
 from training.export.rank1 import market1501_rank1
 from training.export.storage import StoredPrecision
 from training.record import read_record
+from training.start import super_resolver
 
 
 def export(
     dgrl: Annotated[Path, typer.Option(help="Weights of the trained DGRL network.")],
-    rcan: Annotated[list[Path], typer.Option(help="Weights of a super-resolver; repeat for other scales.")],
+    rcan: Annotated[
+        list[Path],
+        typer.Option(help="Weights of a super-resolver, or a bundle that has it; repeat for other scales."),
+    ],
     crops: Annotated[Path, typer.Option(help="Folder with at least 64 real crops for the parity gate.")],
     record: Annotated[Path, typer.Option(help="JSON: data, terms, recipe, started_from, device, details.")],
     out: Annotated[Path, typer.Option(help="The bundle's folder; must not exist yet.")],
@@ -44,7 +48,7 @@ def export(
         whose = "as asked" if hr_reference else "the record's" if training.hr_reference else "the usual one"
         console.print(f"HR reference: {reference[0]}x{reference[1]}, {whose}", highlight=False)
         config = ExportConfig(name or out.name, precision, resolver_precision, reference)
-        networks = Networks(load_dgrl(dgrl).embedder, tuple(load_rcan(path) for path in rcan))
+        networks = Networks(load_dgrl(dgrl).embedder, tuple(super_resolver(path) for path in rcan))
         manifest = export_bundle(
             networks,
             read_crops(crops),
