@@ -1,10 +1,11 @@
-"""The best RCAN of a run by PSNR on held-out images: its weights and, beside them, which step it was."""
+"""The best RCAN of a run by PSNR on validation images: its weights and, beside them, which step it was."""
 
 import dataclasses
 import json
 import logging
 import os
 from pathlib import Path
+from typing import Any
 
 from model.rcan import RCAN
 from model.weights import save_weights
@@ -31,22 +32,25 @@ class Best:
         """Keep `network` after `step` steps if its mean PSNR over the scales is the highest yet."""
         found, before = mean_psnr(quality), self._psnr()
         better = before is None or found > before
-        log.info("step %d  held-out PSNR %.3f dB%s", step, found, ", the best yet" if better else "")
+        log.info("step %d  validation PSNR %.3f dB%s", step, found, ", the best yet" if better else "")
         if better:
             save_weights(self._weights, network)
             self._write(
                 {"step": step, "psnr": found, "quality": {s: dataclasses.asdict(quality[s]) for s in quality}}
             )
 
-    def quality(self) -> dict[int, Quality]:
-        """Of the weights that are kept, per scale."""
-        kept = json.loads(self._described.read_text(encoding="utf-8"))
-        return {int(scale): Quality(**figures) for scale, figures in kept["quality"].items()}
+    def step(self) -> int:
+        """After how many steps the weights that are kept were measured."""
+        return int(self._kept()["step"])
 
     def _psnr(self) -> float | None:
         if not self._described.is_file():
             return None
-        return float(json.loads(self._described.read_text(encoding="utf-8"))["psnr"])
+        return float(self._kept()["psnr"])
+
+    def _kept(self) -> dict[str, Any]:
+        kept: dict[str, Any] = json.loads(self._described.read_text(encoding="utf-8"))
+        return kept
 
     def _write(self, kept: dict[str, object]) -> None:
         temporary = self._described.with_name(BEST_NAME + ".tmp")

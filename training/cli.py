@@ -68,7 +68,7 @@ def rcan(
     strict_counts: Counts = True,
     force: Force = False,
 ) -> None:
-    """Train the super-resolver on the training identities."""
+    """Train the super-resolver on training identities; a few of them are held out to choose its best weights on."""
     with _said():
         refuse_processes("dgrl-train rcan")
         data = _data(root, manifest, dataset, protocol, split, seed, strict_counts, cache)
@@ -185,12 +185,14 @@ def _data(
     return Data(root_of(root), manifest, cache)
 
 
-def _table(quality: dict[int, Quality]) -> Table:
-    table = Table("scale", "PSNR", "SSIM", "bicubic PSNR", "bicubic SSIM")
-    for scale, q in quality.items():
-        table.add_row(
-            f"x{scale}", f"{q.psnr:.2f}", f"{q.ssim:.4f}", f"{q.bicubic_psnr:.2f}", f"{q.bicubic_ssim:.4f}"
-        )
+def _table(quality: dict[str, dict[int, Quality]]) -> Table:
+    table = Table(
+        "weights", "scale", "PSNR", "SSIM", "bicubic PSNR", "bicubic SSIM", title="On test identities"
+    )
+    for name, scales in quality.items():
+        for scale, q in scales.items():
+            bicubic = f"{q.bicubic_psnr:.2f}", f"{q.bicubic_ssim:.4f}"
+            table.add_row(name, f"x{scale}", f"{q.psnr:.2f}", f"{q.ssim:.4f}", *bicubic)
     return table
 
 

@@ -103,7 +103,7 @@ class RCANRecipe:
     schedule: Literal["step", "cosine"] = "step"  # step: halved after each fifth of the run
     precision: Precision = "bfloat16"
     checkpoint_minutes: float = 4.0
-    measure_steps: int = 2000  # PSNR on held-out images this often; the best weights are kept
+    measure_steps: int = 2000  # PSNR on validation images this often; the best weights are kept
     log_steps: int = 20
 
 

@@ -8,10 +8,12 @@ from pathlib import Path
 import torch
 
 from model.rcan import RCAN
+from model.weights import load_rcan
 from training.checkpoint import STATE_NAME
 from training.config import FROM_DATA, ConfigError, DGRLRecipe, RCANRecipe
 from training.data.manifest import RUN_MANIFEST, Manifest, read_manifest, write_manifest
 from training.data.records import DatasetError
+from training.data.validation import check_division, divide, spread, write_division
 from training.distributed import ALONE, Ranks
 from training.estimate import DGRLRun, RCANRun, Unmade
 from training.packed import high_resolution
@@ -19,15 +21,14 @@ from training.pairs import Data, make_pairs, pair_labels, unmade, unmade_pairs
 from training.record import RECORD_NAME, described, make_record
 from training.settle import settle
 from training.start import Start
-from training.super_resolution_quality import Quality
+from training.super_resolution_quality import Quality, measure
 from training.super_resolve import Enlargement
 from training.train_dgrl import train_dgrl
-from training.train_rcan import RCANData, train_rcan
+from training.train_rcan import FINAL_NAME, WEIGHTS_NAME, RCANData, train_rcan
 
 log = logging.getLogger("training")
 
 QUALITY_NAME = "quality.json"
-_HELD_OUT = 512  # images of test identities that RCAN's PSNR is measured on
 
 
 def run_rcan(
@@ -38,11 +39,12 @@ def run_rcan(
     start: Path | None = None,
     *,
     force: bool = False,
-) -> dict[int, Quality]:
-    """Train RCAN on the training identities; quality per scale on images of test identities, also as a file.
+) -> dict[str, dict[int, Quality]]:
+    """Train RCAN on training identities; the quality per scale of the best and of the last weights, by file name.
 
-    A new run begins with the weights of `start`, if given.
-    What it will take is said first. Raises NotEnoughRoom, unless `force`.
+    The best are chosen on images of training identities that are held out of the training. The quality is that on
+    images of test identities, found once at the end, and a file, too. A new run begins with the weights of `start`,
+    if given. What it will take is said first. Raises NotEnoughRoom, unless `force`.
     """
     if data.manifest.has_native_pairs:
         raise ConfigError(
@@ -50,24 +52,43 @@ def run_rcan(
             "there is no RCAN to train; go on with `dgrl-train dgrl`"
         )
     _check(folder, data.manifest)
+    division = divide(data.manifest)
+    if (folder / STATE_NAME).is_file():
+        check_division(division, folder)
+    log.info("held out of training, to choose the best weights: %s", division)
     size = (recipe.height, recipe.width)
-    sharp = data.manifest.of("gallery" if data.manifest.protocol == "native" else "probe")
-    held_out = sharp[:: max(1, len(sharp) // _HELD_OUT)]
-    train = data.manifest.of("train")
-    writes = Unmade(data.cache, sum(unmade(data, side, size) for side in (train, held_out)), size)
-    run = RCANRun(recipe, len(train), writes, folder, device)
+    test = spread(data.manifest.of("gallery" if data.manifest.protocol == "native" else "probe"))
+    sides = (division.train, division.validation, test)
+    writes = Unmade(data.cache, sum(unmade(data, side, size) for side in sides), size)
+    run = RCANRun(recipe, len(division.train), writes, folder, device)
     run.needs().check(device, force=force)
     log.info("%s", run.duration())
     _start(folder, data.manifest)
-    images = RCANData(
-        train=high_resolution(data.root, data.manifest, train, size, data.cache),
-        held_out=high_resolution(data.root, data.manifest, held_out, size, data.cache),
+    write_division(division, folder)
+    train, validation, tested = (
+        high_resolution(data.root, data.manifest, side, size, data.cache) for side in sides
     )
-    quality = train_rcan(recipe, images, folder, device, start)
-    found = {f"x{scale}": dataclasses.asdict(figures) for scale, figures in quality.items()}
-    named = {"data": described(data.manifest), "recipe": recipe.name, "images": len(held_out), **found}
+    step = train_rcan(recipe, RCANData(train, validation), folder, device, start)
+    quality = {
+        name: measure(load_rcan(folder / name).to(device), tested, device)
+        for name in (WEIGHTS_NAME, FINAL_NAME)
+    }
+    best, last = (_by_scale(found) for found in quality.values())
+    named = {
+        "data": described(data.manifest),
+        "recipe": recipe.name,
+        "best_step": step,
+        "best_chosen_on": division.described,
+        "images": len(test),
+        **best,
+        "last": last,
+    }
     (folder / QUALITY_NAME).write_text(json.dumps(named, indent=2) + "\n", encoding="utf-8")
     return quality
+
+
+def _by_scale(quality: dict[int, Quality]) -> dict[str, object]:
+    return {f"x{scale}": dataclasses.asdict(figures) for scale, figures in quality.items()}
 
 
 def with_identities(recipe: DGRLRecipe, manifest: Manifest) -> DGRLRecipe:

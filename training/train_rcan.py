@@ -23,7 +23,7 @@ from training.scaled_pairs import ScaledPairs
 from training.schedule import cosine, halving
 from training.seeds import numpy_generator
 from training.start import rcan_from
-from training.super_resolution_quality import Quality, measure
+from training.super_resolution_quality import measure
 
 WEIGHTS_NAME = "rcan.safetensors"
 FINAL_NAME = "rcan-final.safetensors"
@@ -31,20 +31,23 @@ FINAL_NAME = "rcan-final.safetensors"
 
 @dataclass(frozen=True, slots=True)
 class RCANData:
-    """HR images at the recipe's reference size: uint8 (N, height, width, 3). No identity is in both."""
+    """HR images at the recipe's reference size: uint8 (N, height, width, 3). No identity is in both.
+
+    `validation` decides which weights are the best; it is of training identities, too.
+    """
 
     train: Pixels
-    held_out: Pixels
+    validation: Pixels
 
 
 def train_rcan(
     recipe: RCANRecipe, data: RCANData, folder: Path, device: torch.device, start: Path | None = None
-) -> dict[int, Quality]:
-    """Train, or go on from `folder`'s checkpoint; the quality of the best weights by held-out PSNR.
+) -> int:
+    """Train, or go on from `folder`'s checkpoint; the number of steps after which the validation PSNR was highest.
 
-    Those end up as rcan.safetensors, with best.json beside them; the last ones as rcan-final.safetensors. A new
-    run begins with the weights of `start`, if given. Raises TrainingFailed, WeightsError, and CheckpointError where
-    `folder` holds another recipe's run.
+    Those weights end up as rcan.safetensors, with best.json beside them; the last ones as rcan-final.safetensors. A
+    new run begins with the weights of `start`, if given. Raises TrainingFailed, WeightsError, and CheckpointError
+    where `folder` holds another recipe's run.
     """
     torch.manual_seed(recipe.seed)
     network = rcan_from(recipe.model, recipe.seed, start) if start else RCAN(recipe.model)
@@ -78,7 +81,7 @@ def train_rcan(
             if (step + 1) % recipe.measure_steps == 0 or step + 1 == steps:
                 watch.check(wait=True)
                 check_weights(step + 1, network.parameters())
-                best.offer(step + 1, network, measure(network, data.held_out, device))
+                best.offer(step + 1, network, measure(network, data.validation, device))
             if time.monotonic() - saved > 60 * recipe.checkpoint_minutes:
                 watch.check(wait=True)
                 check_weights(step + 1, network.parameters())
@@ -86,7 +89,7 @@ def train_rcan(
                 saved = time.monotonic()
     save_state(state, {"model": network}, optimiser, Progressed(steps, described))
     save_weights(folder / FINAL_NAME, network)
-    return best.quality()
+    return best.step()
 
 
 def _batch(recipe: RCANRecipe, pairs: ScaledPairs, images: int, step: int) -> tuple[int, Tensor, Tensor]:
