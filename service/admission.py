@@ -14,7 +14,7 @@ class Admission:
     """Counts the images between their arrival and their answer."""
 
     def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
+        self.capacity = capacity
         self._inside = 0
         self._seconds_per_image = 0.1  # of the whole service, smoothed; the first guess for Retry-After
 
@@ -24,11 +24,11 @@ class Admission:
 
     @contextmanager
     def admit(self, images: int) -> Iterator[None]:
-        if self._inside + images > self._capacity:
+        if self._inside + images > self.capacity:
             seconds = max(1, math.ceil(self._inside * self._seconds_per_image))
             raise Problem(
                 Kind.QUEUE_FULL,
-                f"{self._inside} images are in work; {images} more would pass the limit of {self._capacity}",
+                f"{self._inside} images are in work; {images} more would pass the limit of {self.capacity}",
                 headers={"Retry-After": str(seconds)},
             )
         self._inside += images

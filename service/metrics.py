@@ -1,10 +1,9 @@
 """What Prometheus reads at /metrics. One registry per application, so that two can live in one process."""
 
-from collections.abc import Callable
-
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, Info, generate_latest
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
@@ -30,8 +29,9 @@ class Metrics:
         self._about = Info("dgrl_service", "What runs here", registry=self._registry)
         self.images = self._counter("dgrl_images", "Images taken in, by what became of them", "outcome")
 
-    def watch(self, name: str, text: str, value: Callable[[], float]) -> None:
-        Gauge(name, text, registry=self._registry).set_function(value)
+    def watch(self, state: Collector) -> None:
+        """`state` is asked at each reading."""
+        self._registry.register(state)
 
     def describe(self, **facts: str) -> None:
         self._about.info(facts)

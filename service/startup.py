@@ -13,6 +13,7 @@ from model.bundle.session import ProviderNotGranted
 from service.admission import Admission
 from service.auth import Gate, NoKeys
 from service.batching import Lanes
+from service.gauges import State
 from service.keys import KeysError, KeyStore
 from service.machine import available_memory
 from service.metrics import Metrics
@@ -112,9 +113,7 @@ def _assemble(
         store_threads=ThreadPoolExecutor(_STORE_THREADS, thread_name_prefix="store"),
         notes=tuple(notes(settings, model, gallery, gate)),
     )
-    metrics.watch("dgrl_queue_images", "Images in work or waiting", lambda: admission.inside)
-    metrics.watch("dgrl_gallery_images", "Images in the gallery", lambda: gallery.count().images)
-    metrics.watch("dgrl_gallery_identities", "Identities in the gallery", lambda: gallery.count().identities)
+    metrics.watch(State(settings, gallery, admission))
     describe(services)
     return services
 
