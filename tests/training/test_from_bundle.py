@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from typer.testing import CliRunner
 
@@ -24,7 +25,7 @@ from training.cli import app
 from training.export.bundle import export_bundle
 from training.export.config import ExportConfig, Networks
 from training.pair_store import Pairs
-from training.settle import first_of_each, settle
+from training.settle import first_of_each, imprinted, settle
 from training.start import Start, from_weights, super_resolver
 
 MODEL = dataclasses.replace(TINY_MODEL, identities=IDENTITIES, non_local=True, side_branches=False)
@@ -124,6 +125,18 @@ def test_a_new_classifier_knows_the_people_from_the_first_step(bundle: Path) -> 
     with torch.no_grad():
         of_noise = from_weights(MODEL, 0, bundle).network.eval()(normalised(data.hr), normalised(data.sr))
     assert not torch.equal(of_noise.branches[0].logits[: len(hr)].argmax(1), torch.tensor(data.labels))
+
+
+def test_a_new_classifier_is_neither_unsure_nor_too_sure() -> None:
+    """Either gives the embedder a large gradient at the first step."""
+    random = torch.Generator().manual_seed(0)
+    identities, labels = 50, torch.arange(50).repeat(8)
+    people = torch.randn(identities, 64, generator=random)
+    for size in (0.01, 1.0, 30.0):  # whatever the BNNeck gives
+        features = size * (people[labels] + 0.5 * torch.randn(len(labels), 64, generator=random))
+        sure = F.softmax(features @ imprinted(features, labels, identities).T, dim=1)
+        right = sure.gather(1, labels.unsqueeze(1))
+        assert 0.6 < right.mean() < 0.97, size
 
 
 def test_a_checkpoint_with_the_same_classes_is_left_as_it_is() -> None:
