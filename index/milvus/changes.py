@@ -8,12 +8,10 @@ deletion finds the row that the rename wrote, or the rename finds the line of th
 from collections.abc import Sequence
 
 from index.errors import UnknownIdentity
-from index.milvus.connection import Connection, Row
-from index.milvus.journal import DELETIONS, Journal, Line
-from index.milvus.layout import Collections
+from index.milvus.connection import Row
+from index.milvus.journal import DELETIONS, Line
 from index.milvus.marks import OPEN
-from index.milvus.people import People
-from index.milvus.pictures import Pictures
+from index.milvus.parts import Parts
 from index.milvus.rows import RECORD, one_of, row_size
 
 _ALL = (*RECORD, "facts", "vector")
@@ -21,28 +19,17 @@ _PAGE = 2000
 
 
 class Changes:
-    def __init__(
-        self,
-        connection: Connection,
-        names: Collections,
-        journal: Journal,
-        people: People,
-        pictures: Pictures | None,
-    ) -> None:
-        self._connection = connection
-        self._images = names.images
-        self._journal = journal
-        self._people = people
-        self._pictures = pictures
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
 
     def erase(self, images: Sequence[int], identity: str, action: str, actor: str | None) -> None:
         """Acknowledged deletions are final: line, vectors and pictures are dealt with when it returns."""
         if not images:
             return
-        lines = self._journal.compose(actor, action, images, identity=identity)
-        self._journal.write(lines, OPEN)
+        lines = self._parts.journal.compose(actor, action, images, identity=identity)
+        self._parts.journal.write(lines, OPEN)
         self._erase(images, identity)
-        self._journal.write(lines)
+        self._parts.journal.write(lines)
 
     def move(self, identity: str, new: str, actor: str | None) -> int:
         found = self._read(one_of("identity", [identity]))
@@ -53,11 +40,11 @@ class Changes:
         there = self._hashes_of(new)
         moved = [row for row in found if row["content_hash"] not in there]
         images = [row["id"] for row in moved]
-        lines = self._journal.compose(actor, "rename", images, identity=identity, new=new)
-        self._journal.write(lines, OPEN)
+        lines = self._parts.journal.compose(actor, "rename", images, identity=identity, new=new)
+        self._parts.journal.write(lines, OPEN)
         self.erase([row["id"] for row in found if row["content_hash"] in there], identity, "drop", actor)
         self._move(moved, lines[0])
-        self._journal.write(lines)
+        self._parts.journal.write(lines)
         return len(moved)
 
     def finish(self, line: Line) -> None:
@@ -67,30 +54,30 @@ class Changes:
         elif line.action == "rename" and line.images:
             own = f"id in {list(line.images)} and {one_of('identity', [line.detail['identity']])}"
             self._move(self._read(own), line)
-        self._journal.write([line])
+        self._parts.journal.write([line])
 
     def _erase(self, images: Sequence[int], identity: str) -> None:
-        if self._pictures is not None:
-            self._pictures.erase(images)
-        self._connection.delete(self._images, images)
-        self._people.forget_if_empty(identity)
+        if self._parts.pictures is not None:
+            self._parts.pictures.erase(images)
+        self._parts.connection.delete(self._parts.images, images)
+        self._parts.people.forget_if_empty(identity)
 
     def _move(self, rows: list[Row], line: Line) -> None:
         identity, new = line.detail["identity"], line.detail["new"]
         gone: set[int] = set()
         if rows:
-            self._people.keep([new])
+            self._parts.people.keep([new])
             written = [{**row, "identity": new} for row in rows]
-            self._connection.upsert(self._images, written, row_size(written))
-            gone = self._journal.deleted_among([row["id"] for row in rows], since=line.number)
-            self._connection.delete(self._images, sorted(gone))
-            self._people.keep([new])
-        self._people.forget_if_empty(identity)
+            self._parts.connection.upsert(self._parts.images, written, row_size(written))
+            gone = self._parts.journal.deleted_among([row["id"] for row in rows], since=line.number)
+            self._parts.connection.delete(self._parts.images, sorted(gone))
+            self._parts.people.keep([new])
+        self._parts.people.forget_if_empty(identity)
         if gone:
-            self._people.forget_if_empty(new)
+            self._parts.people.forget_if_empty(new)
 
     def _read(self, condition: str) -> list[Row]:
-        pages = self._connection.pages(self._images, condition, _ALL, rows=_PAGE, strong=True)
+        pages = self._parts.connection.pages(self._parts.images, condition, _ALL, rows=_PAGE, strong=True)
         return [
             {**row, "facts": list(row["facts"]), "vector": list(row["vector"])}
             for page in pages
@@ -98,7 +85,7 @@ class Changes:
         ]
 
     def _hashes_of(self, identity: str) -> set[str]:
-        pages = self._connection.pages(
-            self._images, one_of("identity", [identity]), ["content_hash"], strong=True
+        pages = self._parts.connection.pages(
+            self._parts.images, one_of("identity", [identity]), ["content_hash"], strong=True
         )
         return {row["content_hash"] for page in pages for row in page}

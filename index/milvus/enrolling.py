@@ -8,11 +8,7 @@ tells of an attempt, perhaps a name without images, which no listing shows, and 
 import time
 from collections.abc import Sequence
 
-from index.milvus.connection import Connection
-from index.milvus.journal import Journal
-from index.milvus.layout import Collections
-from index.milvus.people import People
-from index.milvus.pictures import Pictures
+from index.milvus.parts import Parts
 from index.milvus.rows import make_row, one_of, row_size
 from index.types import Added, Enrolment, Vectors
 
@@ -21,27 +17,16 @@ Key = tuple[str, str]  # identity and content hash
 
 
 class Enrolling:
-    def __init__(
-        self,
-        connection: Connection,
-        names: Collections,
-        journal: Journal,
-        people: People,
-        pictures: Pictures | None,
-    ) -> None:
-        self._connection = connection
-        self._images = names.images
-        self._journal = journal
-        self._people = people
-        self._pictures = pictures
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
 
     def add(self, items: Sequence[Enrolment], vectors: Vectors, actor: str | None) -> list[Added]:
         """`vectors` (N, D), one row for each item; the caller keeps others from changing these identities."""
         known = self._known(items)
         added: list[Added] = []
         fresh: list[int] = []
-        new = {_key(item): item for item in reversed(items) if _key(item) not in known}
-        numbers = iter(self._journal.numbers(len(new)) if new else [])
+        new = {_key(item) for item in items} - known.keys()
+        numbers = iter(self._parts.journal.numbers(len(new)) if new else [])
         for position, item in enumerate(items):
             key = _key(item)
             duplicate = key in known
@@ -65,7 +50,9 @@ class Enrolling:
                     one_of("content_hash", {i.content_hash for i in part}),
                 )
             )
-            for page in self._connection.pages(self._images, condition, ["identity", "content_hash"]):
+            for page in self._parts.connection.pages(
+                self._parts.images, condition, ["identity", "content_hash"]
+            ):
                 for row in page:
                     found.setdefault((row["identity"], row["content_hash"]), row["id"])
         return found
@@ -80,21 +67,22 @@ class Enrolling:
         for item, image in zip(items, images, strict=True):
             owners.setdefault(item.identity, []).append(image)
         lines = [
-            self._journal.compose(actor, "enrol", own, identity=identity) for identity, own in owners.items()
+            self._parts.journal.compose(actor, "enrol", own, identity=identity)
+            for identity, own in owners.items()
         ]
-        self._journal.write([line for some in lines for line in some])
-        self._people.keep(owners)
+        self._parts.journal.write([line for some in lines for line in some])
+        self._parts.people.keep(owners)
         self._write_pictures(items, images)
-        self._connection.upsert(self._images, rows, row_size(rows))
-        self._people.keep(owners)
+        self._parts.connection.upsert(self._parts.images, rows, row_size(rows))
+        self._parts.people.keep(owners)
 
     def _media_type(self, item: Enrolment) -> str | None:
-        return item.image.media_type if item.image is not None and self._pictures is not None else None
+        return item.image.media_type if item.image is not None and self._parts.pictures is not None else None
 
     def _write_pictures(self, items: list[Enrolment], images: list[int]) -> None:
         for item, image in zip(items, images, strict=True):
-            if item.image is not None and self._pictures is not None:
-                self._pictures.write(image, item.image)
+            if item.image is not None and self._parts.pictures is not None:
+                self._parts.pictures.write(image, item.image)
 
 
 def _key(item: Enrolment) -> Key:

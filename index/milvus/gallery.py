@@ -39,8 +39,7 @@ from index.milvus.address import parse
 from index.milvus.changes import Changes
 from index.milvus.connection import Connection, Row
 from index.milvus.enrolling import Enrolling
-from index.milvus.journal import Journal
-from index.milvus.people import People
+from index.milvus.parts import Parts
 from index.milvus.pictures import Pictures
 from index.milvus.recall import measured
 from index.milvus.source import MilvusSource
@@ -100,15 +99,12 @@ class MilvusGallery:
                 "%s: pictures are not kept: name a folder for them with ?pictures=, or set keep_images to false",
                 address,
             )
-        self._pictures = pictures
         self._connection = Connection(address)
         try:
             names = layout.claim(self._connection, address, layout.Space(bundle_id, dimension), search)
-            self._images = names.images
-            self._journal = Journal(self._connection, names.journal)
-            self._people = People(self._connection, names.people, names.images)
-            self._enrolling = Enrolling(self._connection, names, self._journal, self._people, pictures)
-            self._changes = Changes(self._connection, names, self._journal, self._people, pictures)
+            self._parts = Parts.of(self._connection, names, pictures)
+            self._images, self._journal = names.images, self._parts.journal
+            self._enrolling, self._changes = Enrolling(self._parts), Changes(self._parts)
             self.expire()
             self._approximation = measured(self._connection, self._images)
         except BaseException:
@@ -219,7 +215,7 @@ class MilvusGallery:
     def identities(
         self, cursor: str | None = None, limit: int = 100, prefix: str = ""
     ) -> Page[IdentitySummary]:
-        return self._people.page(cursor, limit, prefix)
+        return self._parts.people.page(cursor, limit, prefix)
 
     def images(self, identity: str, cursor: str | None = None, limit: int = 100) -> Page[ImageRecord]:
         after = read_cursor("image", cursor)
@@ -237,15 +233,15 @@ class MilvusGallery:
             self._known(identity)
             raise UnknownImage(f"{identity!r} has no image {image_id!r}")
         media_type = rows.to_record(row).media_type
-        if media_type is None or self._pictures is None:
+        if media_type is None or self._parts.pictures is None:
             return None
-        return self._pictures.read(row["id"], media_type)
+        return self._parts.pictures.read(row["id"], media_type)
 
     def audit(self, cursor: str | None = None, limit: int = 100) -> Page[AuditLine]:
         return self._journal.lines(cursor, min(limit, _MOST_LISTED))
 
     def count(self) -> Counts:
-        return Counts(self._people.count(), self._connection.count(self._images))
+        return Counts(self._parts.people.count(), self._connection.count(self._images))
 
     @property
     def approximation(self) -> Approximation | None:

@@ -11,8 +11,8 @@ from index.listing import image_row
 from index.milvus import layout, marks
 from index.milvus.address import parse
 from index.milvus.connection import MAX_LIST, Connection, Row
-from index.milvus.journal import Journal, Line, shown
-from index.milvus.people import People
+from index.milvus.journal import Line, shown
+from index.milvus.parts import Parts
 from index.milvus.pictures import Pictures
 from index.milvus.rows import RECORD, details, fact_numbers, row_size
 from index.milvus.source import MilvusSource
@@ -30,7 +30,6 @@ class MilvusReader:
     def __init__(self, uri: str, about: About | None = None) -> None:
         """`about`: of the gallery that is to be made, if there is none."""
         address = parse(uri)
-        self._pictures = Pictures(address.pictures) if address.pictures else None
         self._connection = Connection(address)
         try:
             known = layout.spaces(self._connection, address)
@@ -49,8 +48,8 @@ class MilvusReader:
         except BaseException:
             self._connection.close()
             raise
-        self._journal = Journal(self._connection, self.names.journal)
-        self._people = People(self._connection, self.names.people, self.names.images)
+        pictures = Pictures(address.pictures) if address.pictures else None
+        self._parts = Parts.of(self._connection, self.names, pictures)
 
     def images(self, after: int = 0, pictures: bool = True) -> Iterator[list[Stored]]:
         fields = (*RECORD, "vector")
@@ -58,7 +57,7 @@ class MilvusReader:
             yield [self._stored(row, pictures) for row in page]
 
     def lines(self) -> Iterator[list[StoredLine]]:
-        for page in self._journal.all_lines():
+        for page in self._parts.journal.all_lines():
             yield [
                 StoredLine(
                     line.number, line.at, line.actor, line.action, shown(line).detail, line.action == "drop"
@@ -71,15 +70,15 @@ class MilvusReader:
         return rank(source, probe, Wanted(top_k, 3, None))[0]
 
     def deleted_among(self, images: Sequence[int]) -> set[int]:
-        return self._journal.deleted_among(images)
+        return self._parts.journal.deleted_among(images)
 
     def close(self) -> None:
         self._connection.close()
 
     def _stored(self, row: Row, pictures: bool) -> Stored:
         about, captured, picture = json.loads(row["details"]), int(row["captured_at"]), None
-        if pictures and self._pictures is not None and "media_type" in about:
-            picture = self._pictures.read(row["id"], about["media_type"])
+        if pictures and self._parts.pictures is not None and "media_type" in about:
+            picture = self._parts.pictures.read(row["id"], about["media_type"])
         return Stored(
             image=row["id"],
             identity=row["identity"],
@@ -120,17 +119,17 @@ class MilvusWriter(MilvusReader):
         if not images:
             return
         rows = [self._row(one) for one in images]
-        self._people.keep(one.identity for one in images)
-        if self._pictures is not None:
+        self._parts.people.keep(one.identity for one in images)
+        if self._parts.pictures is not None:
             for one in images:
                 if one.picture is not None:
-                    self._pictures.write(one.image, one.picture)
+                    self._parts.pictures.write(one.image, one.picture)
         self._connection.upsert(self.names.images, rows, row_size(rows))
         self._mark = {**self._mark, "reached": images[-1].image}
         self._write_mark()
 
     def put_lines(self, lines: Sequence[StoredLine]) -> None:
-        self._journal.write([part for line in lines for part in _parts(line)])
+        self._parts.journal.write([part for line in lines for part in _parts(line)])
 
     def complete(self) -> None:
         gallery = {"gallery_id": self._mark["source"]}
@@ -142,7 +141,7 @@ class MilvusWriter(MilvusReader):
 
     def _row(self, one: Stored) -> dict[str, Any]:
         media_type = (
-            one.picture.media_type if one.picture is not None and self._pictures is not None else None
+            one.picture.media_type if one.picture is not None and self._parts.pictures is not None else None
         )
         return {
             "id": one.image,
