@@ -34,9 +34,8 @@ class CollapseWatch:
             if self._in_a_row[name] >= self._config.reports > 0:
                 raise TrainingFailed(_collapsed(step, name, uses[name], self._in_a_row[name]))
         if step >= self._warm_up and not self._warned:
-            self._warn(
-                [name for name, use in uses.items() if use.differentiation < self._config.differentiation]
-            )
+            alike = [n for n, use in uses.items() if use.differentiation < self._config.differentiation]
+            self._warn([name for name in alike if name not in suspected])
 
     def _warn(self, branches: list[str]) -> None:
         if branches:

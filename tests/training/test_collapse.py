@@ -40,6 +40,11 @@ def watched(*batches: Tensor, warm_up: int = 0) -> CollapseWatch:
     return watch
 
 
+def test_one_group_for_all_is_not_called_a_mix_of_all(caplog: pytest.LogCaptureFixture) -> None:
+    watched(SPREAD, 0.97 * ONE_GROUP + 0.03 * UNIFORM)
+    assert not caplog.records
+
+
 def test_one_group_for_all_in_a_row_stops_with_branch_step_and_figures() -> None:
     almost = 0.97 * ONE_GROUP + 0.03 * UNIFORM
     with pytest.raises(
