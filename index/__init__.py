@@ -18,8 +18,8 @@ from index.migrate import migrate
 from index.open import backup_gallery, open_gallery, restore_gallery
 from index.reembedding import Reembedding
 from index.types import (
+    Acceleration,
     Added,
-    Approximation,
     AuditLine,
     Counts,
     Enrolment,
@@ -36,8 +36,8 @@ from index.types import (
 )
 
 __all__ = [
+    "Acceleration",
     "Added",
-    "Approximation",
     "AuditLine",
     "Counts",
     "Enrolment",

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from index import audit, listing, reembedding, selection, store, validation
-from index.approximate import ApproximateScanner
+from index.accelerated import AcceleratedScanner
 from index.audit import SearchCounts
 from index.backup import back_up
 from index.core import Core
@@ -22,8 +22,8 @@ from index.reembedding import Reembedding
 from index.scan import Scanner
 from index.source import ViewSource
 from index.types import (
+    Acceleration,
     Added,
-    Approximation,
     AuditLine,
     Counts,
     Enrolment,
@@ -59,7 +59,7 @@ class EmbeddedGallery:
         self._keep_images = keep_images
         self._retention = retention
         self._searches = SearchCounts()
-        self._scanner = Scanner(threads) if search == "exact" else ApproximateScanner(threads, search)
+        self._scanner = Scanner(threads) if search == "exact" else AcceleratedScanner(threads, search)
         self._core = Core(path, bundle_id, dimension, threads)
         try:
             self.expire()
@@ -211,11 +211,11 @@ class EmbeddedGallery:
             return listing.count(tx)
 
     @property
-    def approximation(self) -> Approximation | None:
-        return self._scanner.approximation if isinstance(self._scanner, ApproximateScanner) else None
+    def acceleration(self) -> Acceleration | None:
+        return self._scanner.acceleration if isinstance(self._scanner, AcceleratedScanner) else None
 
     def _refresh(self) -> None:
-        if isinstance(self._scanner, ApproximateScanner):
+        if isinstance(self._scanner, AcceleratedScanner):
             self._scanner.refresh(self._core.view)
 
     def check(self) -> None:

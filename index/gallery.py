@@ -6,8 +6,8 @@ from typing import Protocol
 
 from index.reembedding import Reembedding
 from index.types import (
+    Acceleration,
     Added,
-    Approximation,
     AuditLine,
     Counts,
     Enrolment,
@@ -89,8 +89,8 @@ class Gallery(Protocol):
     def count(self) -> Counts: ...
 
     @property
-    def approximation(self) -> Approximation | None:
-        """The approximate index in use; None while searches are exact."""
+    def acceleration(self) -> Acceleration | None:
+        """The second index in use; None while every search reads all vectors, and so is exact."""
 
     def check(self) -> None:
         """A real read and a real search; raises GalleryUnavailable."""

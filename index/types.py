@@ -156,12 +156,12 @@ class AuditLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Approximation:
-    """The approximate index in use, and the share of the exact search's ten best images that it finds."""
+class Acceleration:
+    """The second index that searches go through (HNSW, IVF or a GPU's copy), and what it finds."""
 
     method: SearchMethod
     images: int
-    recall: float
+    recall: float  # share of the ten best images that it finds
     seconds: float  # to build it
 
 

@@ -35,7 +35,9 @@ class GalleryCounts(BaseModel):
 
 class SearchState(BaseModel):
     method: SearchMethod = Field(description="as set; below 10,000 images every search is exact")
-    indexed: int | None = Field(description="images in the approximate index; null: searches are exact")
+    indexed: int | None = Field(
+        description="images in the second index; null: searches read all vectors, and are exact"
+    )
     recall: float | None = Field(
         description="share of the exact search's ten best images that it finds, measured when it was built"
     )

@@ -47,8 +47,8 @@ from index.milvus.stripes import Stripes
 from index.ranking import Wanted, rank, rank_again
 from index.reembedding import Reembedding
 from index.types import (
+    Acceleration,
     Added,
-    Approximation,
     AuditLine,
     Counts,
     Enrolment,
@@ -106,7 +106,7 @@ class MilvusGallery:
             self._images, self._journal = names.images, self._parts.journal
             self._enrolling, self._changes = Enrolling(self._parts), Changes(self._parts)
             self.expire()
-            self._approximation = measured(self._connection, self._images)
+            self._acceleration = measured(self._connection, self._images)
         except BaseException:
             self._connection.close()
             raise
@@ -244,8 +244,8 @@ class MilvusGallery:
         return Counts(self._parts.people.count(), self._connection.count(self._images))
 
     @property
-    def approximation(self) -> Approximation | None:
-        return self._approximation
+    def acceleration(self) -> Acceleration | None:
+        return self._acceleration
 
     def check(self) -> None:
         self._connection.count(self._images)

@@ -12,7 +12,7 @@ import numpy as np
 
 from index.milvus.connection import Connection
 from index.milvus.layout import INDEXES
-from index.types import Approximation, SearchMethod
+from index.types import Acceleration, SearchMethod
 
 log = logging.getLogger(__name__)
 FROM_IMAGES = 10_000
@@ -20,7 +20,7 @@ _EFFORT = 32
 _SAMPLES, _TOP_K, _READ = 32, 10, 2000
 
 
-def measured(connection: Connection, collection: str) -> Approximation | None:
+def measured(connection: Connection, collection: str) -> Acceleration | None:
     """None where searches are exact, or so few images are there that Milvus scans them."""
     method, images = _method(connection, collection), connection.count(collection)
     if method == "exact" or images < FROM_IMAGES:
@@ -36,7 +36,7 @@ def measured(connection: Connection, collection: str) -> Approximation | None:
         len({hit["id"] for hit in some} & {hit["id"] for hit in all_}) / max(1, len(all_))
         for some, all_ in zip(found, best, strict=True)
     ]
-    about = Approximation(method, images, float(np.mean(shares)), time.perf_counter() - started)
+    about = Acceleration(method, images, float(np.mean(shares)), time.perf_counter() - started)
     log.info(
         "Milvus searches %d images by %s; it finds %.1f%% of the %d best",
         images,

@@ -28,7 +28,7 @@ async def model(services: ServicesDep, _: Reader) -> ModelAnswer:
 
 
 def _search(services: Services) -> SearchState:
-    built = services.gallery.approximation
+    built = services.gallery.acceleration
     return SearchState(
         method=services.settings.search,
         indexed=built.images if built else None,

@@ -87,7 +87,7 @@ def one_size(size: int, rounds: int, path: Path, speed: float, methods: list[Sea
 
 def approximate(path: Path, method: SearchMethod, probes: Vectors, rounds: int, exact: float) -> None:
     gallery = open_gallery(f"sqlite:///{path}", bundle_id=BUNDLE, dimension=DIMENSION, search=method)
-    while (about := gallery.approximation) is None:
+    while (about := gallery.acceleration) is None:
         time.sleep(0.1)
     [milliseconds] = interleaved({"": lambda: gallery.search(probes[:1], TOP_K)}, rounds).values()
     print(

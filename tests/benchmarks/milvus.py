@@ -61,7 +61,7 @@ def one_size(size: int, index: str, rounds: int, folder: Path, server: MilvusPro
     embedded.close()
     milvus.close()
     again = opened(f"milvus://{server.address}/g{size}{index}")
-    if (about := again.approximation) is not None:
+    if (about := again.acceleration) is not None:
         print(f"  recall against the same index at 32 times the effort: {about.recall:.3f}")
     again.close()
 

@@ -23,7 +23,7 @@ from index.half import decode
 from index.scan import Scanner
 from index.segment import Found, best_of
 from index.selection import Choice
-from index.types import Approximation, SearchMethod, Vectors
+from index.types import Acceleration, SearchMethod, Vectors
 from index.view import Space, View, living_rows
 
 log = logging.getLogger(__name__)
@@ -42,10 +42,10 @@ class _Base:
     index: Any  # faiss.Index or GpuFlat
     ids: NDArray[np.int64]
     space: Space
-    about: Approximation
+    about: Acceleration
 
 
-class ApproximateScanner(Scanner):
+class AcceleratedScanner(Scanner):
     def __init__(self, threads: int, method: SearchMethod) -> None:
         if method == "gpu":
             require_gpu()
@@ -56,16 +56,14 @@ class ApproximateScanner(Scanner):
         self._stopping = False
 
     @property
-    def approximation(self) -> Approximation | None:
+    def acceleration(self) -> Acceleration | None:
         return None if self._base is None else self._base.about
 
     def refresh(self, view: View) -> None:
         """Begin to build the index if it is missing or much has changed, unless that is going on already."""
         if (self._building and self._building.is_alive()) or not _is_due(self._base, view):
             return
-        self._building = threading.Thread(
-            target=self._build, args=(view,), name="approximate index", daemon=True
-        )
+        self._building = threading.Thread(target=self._build, args=(view,), name="second index", daemon=True)
         self._building.start()
 
     def wait(self) -> None:
@@ -82,10 +80,10 @@ class ApproximateScanner(Scanner):
             index.add(decode(rows.vectors))
             ids.append(rows.ids)
         base = _Base(
-            index, np.concatenate(ids), view.space, Approximation(self._method, view.images, 0.0, 0.0)
+            index, np.concatenate(ids), view.space, Acceleration(self._method, view.images, 0.0, 0.0)
         )
         recall, seconds = self._recall(view, base), time.perf_counter() - started
-        self._base = replace(base, about=Approximation(self._method, view.images, recall, seconds))
+        self._base = replace(base, about=Acceleration(self._method, view.images, recall, seconds))
         log.info(
             "search: %s over %d images finds %.1f%% of the %d best, built in %.1f s",
             self._method, view.images, 100 * recall, _TOP_K, seconds,

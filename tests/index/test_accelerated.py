@@ -1,4 +1,4 @@
-"""The approximate indexes find most, invent nothing, and see every change at once."""
+"""A second index finds most, invents nothing, and sees every change at once."""
 
 import faiss
 import numpy as np
@@ -29,14 +29,14 @@ def built(
     open_it: Opener, vectors: Vectors, method: SearchMethod, monkeypatch: pytest.MonkeyPatch
 ) -> Gallery:
     """Over the first 2,500 images."""
-    monkeypatch.setattr("index.approximate.FROM_IMAGES", 1000)
+    monkeypatch.setattr("index.accelerated.FROM_IMAGES", 1000)
     if method == "gpu" and not on_a_gpu():  # all but the device itself
-        monkeypatch.setattr("index.approximate.require_gpu", lambda: None)
+        monkeypatch.setattr("index.accelerated.require_gpu", lambda: None)
         monkeypatch.setattr("index.gpu._flat", faiss.IndexFlatIP)
     monkeypatch.setattr("index.view.SEGMENT_ROWS", 512)
     monkeypatch.setattr("index.maintenance.PERIOD_SECONDS", 1000)  # the test says when
     gallery = open_it(DIMENSION, search=method)
-    assert gallery.approximation is None
+    assert gallery.acceleration is None
     fill(gallery, vectors, 0, 2500)
     refresh(gallery)
     return gallery
@@ -55,7 +55,7 @@ pytestmark = pytest.mark.parametrize("method", ["hnsw", "ivf", "gpu"])
 
 
 def test_recall_is_measured_and_high(built: Gallery, vectors: Vectors, method: SearchMethod) -> None:
-    about = built.approximation
+    about = built.acceleration
     assert about is not None
     assert (about.method, about.images) == (method, 2500)
     assert (1 if method == "gpu" else 0.9) <= about.recall <= 1
@@ -74,7 +74,7 @@ def test_scores_are_exact(built: Gallery, open_it: Opener, vectors: Vectors) -> 
 
 
 def test_changes_are_seen_at_once(built: Gallery, vectors: Vectors) -> None:
-    before = built.approximation
+    before = built.acceleration
     fill(built, vectors, 2500, 2700)
     assert built.search(vectors[2600:2601], 1)[0][0].identity == "p260"
     built.remove_identity("p7")
@@ -85,12 +85,12 @@ def test_changes_are_seen_at_once(built: Gallery, vectors: Vectors) -> None:
     assert {"somebody", "p9"} <= names
     assert "p8" not in names
     refresh(built)
-    assert built.approximation is before  # too little has changed
+    assert built.acceleration is before  # too little has changed
     fill(built, vectors, 2700, 3000)
     built.add([Enrolment(f"q{n // 10}", vectors[n], str(n)) for n in range(0, 800)])
     refresh(built)
-    assert built.approximation is not None
-    assert built.approximation.images == built.count().images
+    assert built.acceleration is not None
+    assert built.acceleration.images == built.count().images
     assert built.search(vectors[2990:2991], 1)[0][0].identity == "p299"
     built.check()
 
