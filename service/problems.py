@@ -38,7 +38,7 @@ class Kind(Enum):
 
     INVALID_REQUEST = ("invalid-request", 400, "The request is malformed")
     UNAUTHENTICATED = ("unauthenticated", 401, "A valid API key is needed")
-    FORBIDDEN = ("forbidden", 403, "The API key does not allow this")
+    FORBIDDEN = ("forbidden", 403, "This is not allowed")
     NOT_FOUND = ("not-found", 404, "There is nothing at this address")
     UNKNOWN_IDENTITY = ("unknown-identity", 404, "The gallery has no such identity")
     UNKNOWN_IMAGE = ("unknown-image", 404, "The identity has no such image")

@@ -1,5 +1,13 @@
-// One fetch with the tab's API key; a refusal becomes an Error that carries the problem's sentence.
+// One fetch with the tab's API key; whatever goes wrong becomes an Error with a sentence for the reader.
 const KEY = "dgrl-key";
+
+export class Refusal extends Error {
+  constructor(problem, retryAfter) {
+    const text = problem.detail === problem.title ? problem.title : `${problem.title}: ${problem.detail}`;
+    super(retryAfter ? `${text}. Try again in ${retryAfter} s.` : text);
+    this.problem = problem;
+  }
+}
 
 export function useKey(key) {
   if (key) sessionStorage.setItem(KEY, key);
@@ -8,8 +16,22 @@ export function useKey(key) {
 
 export async function call(path, options = {}) {
   const key = sessionStorage.getItem(KEY);
-  const response = await fetch(path, { ...options, headers: key ? { "X-API-Key": key } : {} });
+  const response = await fetch(path, { ...options, headers: key ? { "X-API-Key": key } : {} }).catch((error) => {
+    if (error.name === "AbortError") throw new Error("Stopped.");
+    throw new Error("The service did not answer. See whether it runs and the network is up, and try again.");
+  });
   if (response.ok) return response;
-  const problem = await response.json().catch(() => ({ title: response.statusText }));
-  throw new Error([problem.title, problem.detail].filter(Boolean).join(": "));
+  if (response.status === 401) {
+    document.dispatchEvent(new Event("key-wanted"));
+    throw new Error(key ? "The API key is not valid." : "The service wants an API key: enter it above.");
+  }
+  const problem = await response.json().catch(() => null); // a proxy in between answers as it likes
+  throw problem?.title
+    ? new Refusal(problem, response.headers.get("Retry-After"))
+    : new Error(`The answer was ${response.status} ${response.statusText}, not from the service itself.`);
 }
+
+export const getJson = async (path) => (await call(path)).json();
+
+export const address = (identity, image) =>
+  `/gallery/${encodeURIComponent(identity)}${image === undefined ? "" : `/images/${encodeURIComponent(image)}`}`;
