@@ -1,15 +1,18 @@
 """Where a distributed gallery is: `milvus://host:port/name`, or `milvus+lite:///path.db` for tests."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast, get_args
+from typing import cast
 from urllib.parse import parse_qsl, urlsplit
 
 from index.errors import GalleryError
 from index.types import SearchMethod
 
 SCHEMES = ("milvus", "milvus+lite")
+INDEXES: tuple[SearchMethod, ...] = ("exact", "hnsw", "ivf")
+_SERVER = re.compile(r"(?P<host>[^:\[\]]+|\[[0-9A-Fa-f:.]+\])(:(?P<port>[0-9]{1,5}))?")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
 _OPTIONS = frozenset({"database", "tls", "token_file", "pictures", "shards", "replicas", "index"})
 
@@ -57,21 +60,21 @@ def parse(uri: str) -> Address:
         raise GalleryError(
             "a gallery URI holds no password: put user:password into a file, and add ?token_file=PATH"
         )
-    name = parts.path.strip("/")
-    if not parts.hostname or not _NAME.fullmatch(name):
+    name, server = parts.path.strip("/"), _SERVER.fullmatch(parts.netloc)
+    if not server or not _NAME.fullmatch(name):
         raise GalleryError(
             "a distributed gallery is milvus://host:port/name, the name of letters, digits and _, a letter first"
         )
-    scheme = "https" if options.get("tls", "false") == "true" else "http"
+    scheme = "https" if _choice("tls", options.get("tls", "false"), ("true", "false")) == "true" else "http"
     return Address(
-        uri=f"{scheme}://{parts.hostname}:{parts.port or 19530}",
+        uri=f"{scheme}://{server['host']}:{server['port'] or 19530}",
         name=name,
         database=options.get("database", ""),
         token_file=_path(options.get("token_file")),
         pictures=_path(options.get("pictures")),
         shards=_number("shards", options.get("shards", "1")),
         replicas=_number("replicas", options.get("replicas", "1")),
-        index=_index(options.get("index")),
+        index=cast(SearchMethod, _choice("index", options["index"], INDEXES)) if "index" in options else None,
     )
 
 
@@ -86,10 +89,10 @@ def _path(text: str | None) -> Path | None:
     return Path(text).absolute() if text else None
 
 
-def _index(text: str | None) -> SearchMethod | None:
-    if text is not None and text not in get_args(SearchMethod):
-        raise GalleryError(f"index is {text!r}; expected {', '.join(get_args(SearchMethod))}")
-    return cast(SearchMethod | None, text)
+def _choice(option: str, text: str, choices: Sequence[str]) -> str:
+    if text not in choices:
+        raise GalleryError(f"{option} is {text!r}; expected {', '.join(choices)}")
+    return text
 
 
 def _number(option: str, text: str) -> int:

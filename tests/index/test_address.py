@@ -26,6 +26,7 @@ def test_addresses(tmp_path: Path) -> None:
     )
     assert (full.shards, full.replicas, full.index) == (2, 3, "hnsw")
     assert "secret" not in f"{full} {full!r}"
+    assert parse("milvus://[::1]:1/g").uri == "http://[::1]:1"
     assert parse("milvus+lite:////tmp/x.db").uri == "/tmp/x.db"
     assert parse("milvus+lite:///x.db").uri == "x.db"
 
@@ -39,6 +40,9 @@ def test_addresses(tmp_path: Path) -> None:
         ("milvus://root:secret@host/people", "token_file"),
         ("milvus://host/people?indx=hnsw", "'indx' is no option"),
         ("milvus://host/people?index=fast", "expected exact, hnsw, ivf"),
+        ("milvus://host/people?index=gpu", "expected exact, hnsw, ivf"),
+        ("milvus://host/people?tls=yes", "expected true, false"),
+        ("milvus://host:port/people", "milvus://host:port/name"),
         ("milvus://host/people?shards=0", "from 1 to 64"),
         ("milvus://host/people?token_file=/nowhere", "/nowhere cannot be read"),
         ("milvus+lite:///people", "path.db"),
