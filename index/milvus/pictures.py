@@ -5,6 +5,7 @@ in the gallery's URI names a folder (of a shared file system, if several machine
 A picture is written before the row that speaks of it, and erased before the row's deletion is acknowledged.
 """
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterable
@@ -14,7 +15,7 @@ from index.database import sync_folder
 from index.errors import GalleryUnavailable, StorageFull
 from index.types import Image
 
-_NO_ROOM = (28, 122)  # ENOSPC, EDQUOT
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Pictures:
@@ -55,9 +56,14 @@ class Pictures:
             ) from error
 
     def erase(self, images: Iterable[int]) -> None:
+        """Their names are off the disk when it returns."""
+        paths = [self._path(image) for image in images]
         try:
-            for image in images:
-                self._path(image).unlink(missing_ok=True)
+            for path in paths:
+                path.unlink(missing_ok=True)
+            for folder in {path.parent for path in paths}:
+                if folder.exists():
+                    sync_folder(folder)
         except OSError as error:
             raise GalleryUnavailable(
                 f"a picture in {self._folder} cannot be erased: {error.strerror}"
