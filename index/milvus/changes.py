@@ -40,11 +40,15 @@ class Changes:
         there = self._hashes_of(new)
         moved = [row for row in found if row["content_hash"] not in there]
         images = [row["id"] for row in moved]
-        lines = self._parts.journal.compose(actor, "rename", images, identity=identity, new=new)
-        self._parts.journal.write(lines, OPEN)
-        self.erase([row["id"] for row in found if row["content_hash"] in there], identity, "drop", actor)
-        self._move(moved, lines[0])
-        self._parts.journal.write(lines)
+        dropped = [row["id"] for row in found if row["content_hash"] in there]
+        compose = self._parts.journal.compose
+        drops = compose(actor, "drop", dropped, identity=identity) if dropped else []
+        renames = compose(actor, "rename", images, identity=identity, new=new)
+        self._parts.journal.write([*drops, *renames], OPEN)  # together: neither is finished without the other
+        if dropped:
+            self._erase(dropped, identity)
+        self._move(moved, renames[0])
+        self._parts.journal.write([*drops, *renames])
         return len(moved)
 
     def finish(self, line: Line) -> None:

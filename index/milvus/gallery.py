@@ -41,7 +41,7 @@ from index.milvus.connection import Connection, Row
 from index.milvus.enrolling import Enrolling
 from index.milvus.parts import Parts
 from index.milvus.pictures import Pictures
-from index.milvus.recall import measured
+from index.milvus.recall import measured, method_of
 from index.milvus.source import MilvusSource
 from index.milvus.stripes import Stripes
 from index.ranking import Wanted, rank, rank_again
@@ -106,6 +106,13 @@ class MilvusGallery:
             self._images, self._journal = names.images, self._parts.journal
             self._enrolling, self._changes = Enrolling(self._parts), Changes(self._parts)
             self.expire()
+            made, asked = method_of(self._connection, self._images), address.index or search
+            if made != asked:
+                log.warning(
+                    "%s was made to be searched by %r, and is; %r has no effect on it: migrate it (dgrl migrate) to"
+                    " a new gallery that is made so",
+                    address, made, asked,
+                )  # fmt: skip
             self._acceleration = measured(self._connection, self._images)
         except BaseException:
             self._connection.close()
@@ -203,14 +210,20 @@ class MilvusGallery:
         return finished
 
     def _log_searches(self) -> None:
-        counts = self._searches.take()
-        for actor, count in counts.items():
-            try:
-                line = self._journal.compose(actor, "search", searches=count.searches, probes=count.probes)
-                self._journal.write(line)
-            except GalleryError:
-                self._searches.put_back({actor: count})
-                raise
+        if not (counts := self._searches.take()):
+            return
+        try:
+            lines = [
+                line
+                for actor, count in counts.items()
+                for line in self._journal.compose(
+                    actor, "search", searches=count.searches, probes=count.probes
+                )
+            ]
+            self._journal.write(lines)
+        except GalleryError:
+            self._searches.put_back(counts)
+            raise
 
     def identities(
         self, cursor: str | None = None, limit: int = 100, prefix: str = ""

@@ -2,8 +2,8 @@
 
 Milvus has no transactions. What a change is about to do is written here first, as a line that is open; the line is
 closed when the change is done. If a service dies in between, another one (or the same after its restart) does the
-rest: see `index.milvus.upkeep`. Lines of deletions stay for ever, so that nothing that is copied at the same time, or
-restored from an older backup, brings a deleted image back.
+rest: see `index.milvus.changes`. Lines of deletions stay for ever, so that nothing that is copied at the same time,
+or restored from an older backup, brings a deleted image back.
 
 Numbers of images and lines ascend with time. Each is made of a time in units of 0.1 ms, and of a number that the
 service drew for itself and that no other service has drawn before, so that two services never give out the same one.

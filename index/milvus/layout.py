@@ -26,9 +26,6 @@ from index.milvus.connection import LISTS, MAX_LIST, MAX_TEXT, Connection
 from index.types import SearchMethod
 
 log = logging.getLogger(__name__)
-CLOSED, OPEN, SERVICE, SPACE = range(
-    4
-)  # states of a journal line; those from SERVICE on are not of the audit log
 _LOADING_S = 120.0
 INDEXES: dict[SearchMethod, dict[str, Any]] = {
     "exact": {"index_type": "FLAT", "params": {}},

@@ -22,7 +22,7 @@ _SAMPLES, _TOP_K, _READ = 32, 10, 2000
 
 def measured(connection: Connection, collection: str) -> Acceleration | None:
     """None where searches are exact, or so few images are there that Milvus scans them."""
-    method, images = _method(connection, collection), connection.count(collection)
+    method, images = method_of(connection, collection), connection.count(collection)
     if method == "exact" or images < FROM_IMAGES:
         return None
     started, rng = time.perf_counter(), np.random.default_rng(0)
@@ -47,7 +47,8 @@ def measured(connection: Connection, collection: str) -> Acceleration | None:
     return about
 
 
-def _method(connection: Connection, collection: str) -> SearchMethod:
+def method_of(connection: Connection, collection: str) -> SearchMethod:
+    """How the collection was made to be searched; that does not change."""
     with connection.errors():
         kind = connection.client.describe_index(collection, "vector")["index_type"]
     return next(method for method, index in INDEXES.items() if index["index_type"] == kind)

@@ -112,6 +112,65 @@ def test_a_change_that_was_cut_short_is_finished_by_another_service(
     assert other.count().images == sum(expected.values())
 
 
+def test_a_merge_that_dies_between_its_lines_is_finished_as_a_whole(
+    open_it: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of the images is dropped, as the other identity has it already."""
+    gallery, writes = open_it(), 0
+    gallery.add([enrolment("a", row) for row in range(2)])
+    gallery.add([Enrolment("b", one_hot(16, 1), "a 1")])
+    journal = gallery._journal  # type: ignore[attr-defined]
+    real = journal.write
+
+    def dying(*arguments: object) -> None:
+        nonlocal writes
+        writes += 1
+        if writes == 2:
+            raise GalleryUnavailable("killed")
+        real(*arguments)
+
+    monkeypatch.setattr(journal, "write", dying)
+    with pytest.raises(GalleryUnavailable):
+        gallery.rename("a", "b")
+    other = open_it()
+    other.finish_changes(older_than_s=-1.0)  # type: ignore[attr-defined]
+    assert {item.identity: item.images for item in other.identities().items} == {"b": 2}
+
+
+def test_searches_are_in_the_audit_log_also_when_writing_it_failed_once(
+    open_it: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("index.maintenance.PERIOD_SECONDS", 1000)
+    gallery = open_it()
+    for actor in ("one", "two", "three"):
+        gallery.search(one_hot(16)[None], 1, actor=actor)
+    journal, failed = gallery._journal, False  # type: ignore[attr-defined]
+    real = journal.write
+
+    def failing(*arguments: object) -> None:
+        nonlocal failed
+        if not failed:
+            failed = True
+            raise GalleryUnavailable("away")
+        real(*arguments)
+
+    monkeypatch.setattr(journal, "write", failing)
+    with pytest.raises(GalleryUnavailable):
+        gallery._log_searches()  # type: ignore[attr-defined]
+    gallery._log_searches()  # type: ignore[attr-defined]
+    logged = {line.actor for line in gallery.audit().items if line.action == "search"}
+    assert failed and logged == {"one", "two", "three"}
+
+
+def test_another_search_than_the_gallery_was_made_for_is_said_to_have_no_effect(
+    open_it: Opener, caplog: pytest.LogCaptureFixture
+) -> None:
+    open_it().close()
+    assert "has no effect" not in caplog.text
+    open_it(search="hnsw")
+    assert "'exact', and is; 'hnsw' has no effect" in caplog.text
+
+
 def test_what_is_deleted_while_it_is_renamed_does_not_come_back(
     open_it: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
