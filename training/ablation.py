@@ -82,6 +82,7 @@ class Bench:
     base: DGRLRecipe
     data: Data
     resolvers: Mapping[Resolver, RCAN]
+    files: Mapping[Resolver, Path]  # that they come from
     folder: Path
     device: torch.device
     force: bool = False  # train even where memory or disk does not seem to suffice
@@ -97,7 +98,8 @@ def run_ablation(row: Ablation, bench: Bench, start: Callable[[], Start]) -> lis
     recipe = ablated(bench.base, row)
     network = None if row.resolver == "bilinear" else bench.resolvers[row.resolver]
     enlarge: Enlargement = network or "bilinear"
-    weights = run_dgrl(recipe, bench.data, start(), enlarge, None, folder, bench.device, force=bench.force)
+    made_by = bench.files.get(row.resolver)
+    weights = run_dgrl(recipe, bench.data, start(), enlarge, made_by, folder, bench.device, force=bench.force)
     resolvers = {} if network is None else {scale: network for scale in network.config.scales}
     encoder = CheckpointEncoder(
         load_dgrl(weights).embedder,

@@ -11,7 +11,6 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from model.rcan import RCAN
 from model.weights import load_rcan
 from training.ablation import ABLATIONS, Bench, Resolver, ablated, comparison, run_ablation
 from training.config import ConfigError, DGRLRecipe, RCANRecipe, load_recipe
@@ -114,7 +113,9 @@ def dgrl(
             start = from_imagenet(used.model, used.seed, imagenet)
         else:
             start = from_weights(used.model, used.seed, start_from)
-        weights = run_dgrl(used, data, start, enlarge, rcan, out, chosen, ranks, force=force)
+        weights = run_dgrl(
+            used, data, start, enlarge, rcan, out, chosen, ranks, started_from=start_from, force=force
+        )
         if ranks.main:
             Console().print(f"{weights}: started from {start.source}", highlight=False)
 
@@ -143,9 +144,10 @@ def ablate(
     """Train and evaluate the rows of the paper's Tables II and III on one recipe, and others that --row names."""
     with _said():
         refuse_processes("dgrl-train ablate")
-        resolvers: dict[Resolver, RCAN] = {"rcan": super_resolver(rcan)}
+        files: dict[Resolver, Path] = {"rcan": rcan}
         if light_rcan is not None:
-            resolvers["light"] = super_resolver(light_rcan)
+            files["light"] = light_rcan
+        resolvers = {kind: super_resolver(file) for kind, file in files.items()}
         wanted = rows or [
             name
             for name, row in ABLATIONS.items()
@@ -156,9 +158,9 @@ def ablate(
         given = load_recipe(DGRLRecipe(), recipe)
         data = _data(root, manifest, dataset, protocol, split, seed, strict_counts, cache)
         check_enlargement(data.manifest, rcan, bilinear=False)
-        check_not_trained_on([path for path in (rcan, light_rcan) if path], data.manifest)
+        check_not_trained_on(list(files.values()), data.manifest)
         base = with_identities(given, data.manifest)
-        bench = Bench(base, data, resolvers, out, choose_device(device), force)
+        bench = Bench(base, data, resolvers, files, out, choose_device(device), force)
         results = {}
         for name in wanted:
             if ABLATIONS[name].resolver == "light" and light_rcan is None:

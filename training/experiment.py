@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -13,6 +14,14 @@ from training.checkpoint import STATE_NAME
 from training.config import FROM_DATA, ConfigError, DGRLRecipe, RCANRecipe
 from training.data.manifest import RUN_MANIFEST, Manifest, read_manifest, write_manifest
 from training.data.records import DatasetError
+from training.data.trained_on import (
+    TRAINED_ON,
+    TrainedOn,
+    of_manifest,
+    of_weights,
+    read_trained_on,
+    write_trained_on,
+)
 from training.data.validation import check_division, divide, spread, write_division
 from training.distributed import ALONE, Ranks
 from training.estimate import DGRLRun, RCANRun, Unmade
@@ -63,7 +72,7 @@ def run_rcan(
     run = RCANRun(recipe, len(division.train), writes, folder, device)
     run.needs().check(device, force=force)
     log.info("%s", run.duration())
-    _start(folder, data.manifest)
+    _start(folder, data.manifest, [start])
     write_division(division, folder)
     train, validation, tested = (
         high_resolution(data.root, data.manifest, side, size, data.cache) for side in sides
@@ -115,11 +124,13 @@ def run_dgrl(
     device: torch.device,
     ranks: Ranks = ALONE,
     *,
+    started_from: Path | None = None,
     force: bool = False,
 ) -> Path:
     """Train DGRL on HR/SR pairs; the weights' path. A record for the exporter is written beside them.
 
-    `recipe` has the data's identities. `enlarge` is None for a set with native pairs, and only there.
+    `recipe` has the data's identities. `enlarge` is None for a set with native pairs, and only there. `started_from`
+    is the file or bundle that `start` comes from, if people's images are in it.
     What the run will take is said first. Raises NotEnoughRoom, unless `force`.
     """
     if recipe.losses.mutual and not recipe.model.side_branches:
@@ -134,7 +145,7 @@ def run_dgrl(
             run = DGRLRun(recipe, start.network, labels, writes, folder, device, ranks.world)
             run.needs().check(device, force=force)
             log.info("%s", run.duration(enlarge if isinstance(enlarge, RCAN) else None))
-            _start(folder, data.manifest)
+            _start(folder, data.manifest, [started_from, rcan_weights])
         pairs = make_pairs(recipe, data, enlarge, device)
     if not (folder / STATE_NAME).is_file():
         settle(start, pairs, device, recipe.precision)
@@ -163,7 +174,13 @@ def _check(folder: Path, manifest: Manifest) -> None:
         )
 
 
-def _start(folder: Path, manifest: Manifest) -> None:
-    """The run's folder names its manifest, for evaluation to use."""
+def _start(folder: Path, manifest: Manifest, made_of: Sequence[Path | None]) -> None:
+    """The run's folder says on which images it trains, itself and by the weights that it is `made_of`."""
+    trained = of_manifest(manifest)
+    for weights in made_of:
+        trained |= of_weights(weights) if weights else TrainedOn()
+    if (folder / STATE_NAME).is_file() and (folder / TRAINED_ON).is_file():  # what it began with stays true
+        trained = read_trained_on(folder / TRAINED_ON) | trained
     folder.mkdir(parents=True, exist_ok=True)
     write_manifest(manifest, folder / RUN_MANIFEST)
+    write_trained_on(trained, folder)

@@ -13,7 +13,6 @@ from model.bundle.manifest import MANIFEST_NAME
 from model.bundle.session import Precision, Provider
 from training.data.opened import open_manifest, root_of
 from training.data.sources import Source
-from training.data.unseen import check_not_trained_on
 from training.evaluation.calibrated import Calibrated, calibrated
 from training.evaluation.calibration import RATES
 from training.evaluation.charts import cmc_curves, reliability_curve, score_histograms
@@ -28,7 +27,7 @@ from training.evaluation.rerank import Reranking
 from training.evaluation.scorers import Scorer, ScorerName, scorer
 from training.evaluation.sheets import ROWS, write_sheet
 from training.evaluation.subjects import Subject, baseline_subject, bundle_subject, checkpoint_subject
-from training.evaluation.tables import print_calibration, print_report
+from training.evaluation.tables import print_calibration, print_report, print_subject
 from training.export.manifest_file import update_manifest
 from training.options import Counts, Data, Kind, ManifestFile, Protocol, Seed, Split
 
@@ -112,16 +111,15 @@ def evaluate(
         wanted = variants or _usual_variants(kind)
         if checkpoint is not None and not rcan and Variant.SUPER_RESOLVED in wanted:
             raise typer.BadParameter("a checkpoint needs --rcan, or --variant bilinear")
-        check_not_trained_on([*([checkpoint] if checkpoint else []), *(rcan or [])], used)
         if calibration:
             wanted = list(dict.fromkeys([Variant.SUPER_RESOLVED, *wanted, Variant.SHARP]))
         by = [scorer(name, repeats=repeats, seed=seed) for name in scorers or _usual_scorers(kind)]
         subjects: list[tuple[Subject, list[Variant]]] = []
         if bundle is not None:
-            subjects.append((bundle_subject(bundle, provider, precision), wanted))
+            subjects.append((bundle_subject(bundle, provider, precision, used), wanted))
         if checkpoint is not None:
             subjects.append(
-                (checkpoint_subject(checkpoint, rcan or [], precision, device, hr_reference), wanted)
+                (checkpoint_subject(checkpoint, rcan or [], precision, device, hr_reference, used), wanted)
             )
         if baseline is not None:
             subjects.append((baseline_subject(baseline, precision, device), [Variant.SUPER_RESOLVED]))
@@ -182,7 +180,7 @@ def calibrate(
             strict_counts=strict_counts,
         )
         kind = Source.of(used.dataset)
-        subject = bundle_subject(bundle, provider, precision)
+        subject = bundle_subject(bundle, provider, precision, used)
         by: list[Scorer] = [scorer(_usual_scorers(kind)[0])]
         runs = run_evaluation(
             used,
@@ -194,6 +192,7 @@ def calibrate(
             threads=threads,
         )
         found = calibrated(used, subject.encoder, runs, far or RATES)
+        print_subject(subject.measured, console)
         print_calibration(found.buckets, console)
         report = make_report(used, [subject.measured], runs, _command(), found.buckets)
         _write(report, runs, found, None, html)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from model.bundle.manifest import CalibrationBucket
 from training.evaluation.calibration import METHOD, name_range
-from training.evaluation.report import Line, Report
+from training.evaluation.report import Line, Measured, Report
 from training.evaluation.tables import FIGURES, figure
 
 _STYLE = """
@@ -64,13 +64,7 @@ def _facts(report: Report) -> str:
         ("protocol", protocol.name),
         ("manifest", f"{protocol.digest}, seed {protocol.seed}"),
         ("images", f"{protocol.probes:,} probes, {protocol.gallery:,} in the gallery"),
-        *(
-            (
-                measured.name,
-                f"{measured.identity} ({measured.source}), {measured.provider}, {measured.precision}",
-            )
-            for measured in report.measured
-        ),
+        *(fact for measured in report.measured for fact in _measured(measured)),
         ("machine", report.machine),
         ("created", report.created.isoformat()),
         ("command", report.command),
@@ -80,6 +74,13 @@ def _facts(report: Report) -> str:
         + "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts)
         + "</dl>"
     )
+
+
+def _measured(measured: Measured) -> Iterator[tuple[str, str]]:
+    ran = f"{measured.identity} ({measured.source}), {measured.provider}, {measured.precision}"
+    yield measured.name, ran
+    if measured.test_images:
+        yield "test images", measured.test_images
 
 
 def _scores(report: Report) -> Iterator[str]:

@@ -44,6 +44,7 @@ class Measured(_Record):
     source: str
     provider: str
     precision: str
+    test_images: str = ""  # whether they are new to it, where that can be asked
 
 
 class Deviation(_Record):

@@ -10,6 +10,8 @@ import typer
 from model.bundle.manifest import sha256_of
 from model.bundle.runtime import Bundle, Runtime
 from model.bundle.session import Precision, Provider
+from training.data.manifest import Manifest
+from training.data.unseen import check_not_trained_on, unseen
 from training.evaluation.encoders import BundleEncoder, Encoder
 from training.evaluation.report import Measured
 
@@ -20,7 +22,9 @@ class Subject:
     measured: Measured
 
 
-def bundle_subject(bundle: Path, provider: Provider, precision: Precision) -> Subject:
+def bundle_subject(bundle: Path, provider: Provider, precision: Precision, manifest: Manifest) -> Subject:
+    """Raises DatasetError where the bundle was trained on test images of `manifest`."""
+    trained = check_not_trained_on([bundle], manifest)
     runtime = Runtime(Bundle.load(bundle), provider, precision=precision)
     measured = Measured(
         name=BundleEncoder.name,
@@ -28,6 +32,7 @@ def bundle_subject(bundle: Path, provider: Provider, precision: Precision) -> Su
         source=runtime.manifest.name,
         provider=runtime.granted,
         precision=runtime.precision,
+        test_images=unseen(trained),
     )
     return Subject(BundleEncoder(runtime), measured)
 
@@ -41,14 +46,19 @@ def checkpoint_subject(
     precision: Precision,
     device: str,
     hr_reference: tuple[int, int] | None,
+    manifest: Manifest,
 ) -> Subject:
-    """The HR reference is that of the training record beside the checkpoint, unless given."""
+    """The HR reference is that of the training record beside the checkpoint, unless given.
+
+    Raises DatasetError where checkpoint or RCAN were trained on test images of `manifest`.
+    """
     from model.weights import load_dgrl
     from training.config import HR_REFERENCE
     from training.evaluation.torch_encoders import CheckpointEncoder
     from training.record import RECORD_NAME, read_record, weights_identity
     from training.start import super_resolver
 
+    trained = check_not_trained_on([checkpoint, *rcan], manifest)
     computed = _torch_precision(precision)
     record = checkpoint.parent / RECORD_NAME
     recorded = read_record(record).hr_reference if record.is_file() else None
@@ -67,6 +77,7 @@ def checkpoint_subject(
         source=f"{checkpoint.name}, HR reference {reference[0]}x{reference[1]}",
         provider=f"torch {_device(device)}",
         precision=computed,
+        test_images=unseen(trained),
     )
     return Subject(encoder, measured)
 

@@ -8,18 +8,14 @@ from rich.table import Table
 
 from model.bundle.manifest import CalibrationBucket
 from training.evaluation.calibration import METHOD, name_range
-from training.evaluation.report import Deviation, Line, Report
+from training.evaluation.report import Deviation, Line, Measured, Report
 
 FIGURES = (("rank1", "Rank-1"), ("rank5", "Rank-5"), ("rank10", "Rank-10"), ("map", "mAP"), ("minp", "mINP"))
 
 
 def print_report(report: Report, console: Console) -> None:
     for measured in report.measured:
-        console.print(
-            f"[bold]{measured.name}[/] {measured.identity} ({measured.source}), "
-            f"{measured.provider}, {measured.precision}",
-            highlight=False,
-        )
+        print_subject(measured, console)
     protocol = report.protocol
     console.print(
         f"{protocol.name}: {protocol.probes:,} probes, {protocol.gallery:,} gallery images, "
@@ -35,6 +31,16 @@ def print_report(report: Report, console: Console) -> None:
         console.print(f"{timing.variant}: {timing.probes_per_second:,.1f} probes/s", highlight=False)
     if report.calibration:
         print_calibration(report.calibration, console)
+
+
+def print_subject(measured: Measured, console: Console) -> None:
+    console.print(
+        f"[bold]{measured.name}[/] {measured.identity} ({measured.source}), "
+        f"{measured.provider}, {measured.precision}",
+        highlight=False,
+    )
+    if measured.test_images:
+        console.print(f"test images: {measured.test_images}", highlight=False)
 
 
 def print_calibration(buckets: Sequence[CalibrationBucket], console: Console) -> None:

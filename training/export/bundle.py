@@ -13,6 +13,7 @@ from model.bundle.cpu import cpu_flags, has_bfloat16
 from model.bundle.manifest import Manifest, TrainingRecord, bundle_id, sha256_of
 from model.bundle.runtime import Bundle, Runtime
 from model.bundle.session import Precision, Provider, offered_providers
+from training.data.trained_on import TrainedOn, write_trained_on
 from training.export.config import ExportConfig, Networks
 from training.export.gate import GateFailed, Limits, rank1_failures
 from training.export.manifest_file import sync_file, sync_folder, write_manifest
@@ -28,17 +29,21 @@ def export_bundle(
     training: TrainingRecord,
     config: ExportConfig,
     *,
+    trained_on: TrainedOn | None = None,
     rank1: Rank1 | None = None,
     say: Say = lambda line: None,
 ) -> Manifest:
     """Writes the bundle `out`, which must not exist yet. Raises GateFailed and leaves nothing behind.
 
-    `rank1` evaluates a runtime; it runs in float32 and, where this machine has it, in bfloat16.
+    `trained_on` goes into it: evaluation refuses to test on those images. `rank1` evaluates a runtime; it runs in
+    float32 and, where this machine has it, in bfloat16.
     """
     if out.exists():
         raise FileExistsError(f"{out} exists already: remove it or choose another name")
     out.parent.mkdir(parents=True, exist_ok=True)
     with _folder_beside(out) as folder:
+        if trained_on is not None and trained_on.sets:
+            write_trained_on(trained_on, folder)
         manifest = _write(networks, crops, folder, training, config, say)
         if rank1 is not None:
             manifest = _with_rank1(folder, manifest, rank1, config.limits, say)

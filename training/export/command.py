@@ -1,5 +1,7 @@
 """`dgrl-train export`: checkpoints in, a bundle out, or exit status 1 and nothing written."""
 
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +12,7 @@ from model.bundle.preprocessing import ImageError
 from model.weights import WeightsError, load_dgrl
 from training.config import HR_REFERENCE, ConfigError
 from training.data.records import DatasetError
+from training.data.trained_on import of_weights
 from training.export.bundle import export_bundle
 from training.export.config import ExportConfig, ExportError, Networks
 from training.export.gate import GateFailed
@@ -48,6 +51,8 @@ def export(
         whose = "as asked" if hr_reference else "the record's" if training.hr_reference else "the usual one"
         console.print(f"HR reference: {reference[0]}x{reference[1]}, {whose}", highlight=False)
         config = ExportConfig(name or out.name, precision, resolver_precision, reference)
+        trained = reduce(or_, map(of_weights, (dgrl, *rcan)))
+        console.print(f"trained on: {trained}", highlight=False)
         networks = Networks(load_dgrl(dgrl).embedder, tuple(super_resolver(path) for path in rcan))
         manifest = export_bundle(
             networks,
@@ -55,6 +60,7 @@ def export(
             out,
             training,
             config,
+            trained_on=trained,
             rank1=market1501_rank1(market1501) if market1501 else None,
             say=lambda line: console.print(line, highlight=False, soft_wrap=True),
         )
