@@ -28,6 +28,7 @@ from index.view import Space, View, living_rows
 
 log = logging.getLogger(__name__)
 FROM_IMAGES = 10_000  # below, an exact search is as quick
+_RETRY_S = 300.0
 _SAMPLES, _TOP_K = 64, 10
 _FEWEST = 0.2  # share of the images that must be chosen; fewer are scanned exactly
 _MOST = (
@@ -54,6 +55,7 @@ class AcceleratedScanner(Scanner):
         self._base: _Base | None = None
         self._building: threading.Thread | None = None
         self._stopping = False
+        self._not_before = 0.0  # of time.monotonic()
 
     @property
     def acceleration(self) -> Acceleration | None:
@@ -61,14 +63,28 @@ class AcceleratedScanner(Scanner):
 
     def refresh(self, view: View) -> None:
         """Begin to build the index if it is missing or much has changed, unless that is going on already."""
-        if (self._building and self._building.is_alive()) or not _is_due(self._base, view):
+        going_on = self._building and self._building.is_alive()
+        if going_on or time.monotonic() < self._not_before or not _is_due(self._base, view):
             return
-        self._building = threading.Thread(target=self._build, args=(view,), name="second index", daemon=True)
+        self._building = threading.Thread(
+            target=self._try_to_build, args=(view,), name="second index", daemon=True
+        )
         self._building.start()
 
     def wait(self) -> None:
         if self._building:
             self._building.join()
+
+    def _try_to_build(self, view: View) -> None:
+        try:
+            self._build(view)
+        except Exception:  # out of memory, on the GPU as well
+            self._not_before = time.monotonic() + _RETRY_S
+            log.exception(
+                "search: no %s over %d images could be built; searches go on as before, and it is tried again"
+                " in %d s",
+                self._method, view.images, _RETRY_S,
+            )  # fmt: skip
 
     def _build(self, view: View) -> None:
         started = time.perf_counter()

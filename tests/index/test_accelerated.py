@@ -113,3 +113,25 @@ def test_one_person_owns_most_images(built: Gallery, vectors: Vectors) -> None:
 
 def test_more_than_it_can_find(built: Gallery, vectors: Vectors) -> None:
     assert len(built.search(vectors[:1], 250)[0]) == 250
+
+
+def test_an_index_that_cannot_be_built_is_an_error_in_the_log_and_not_tried_without_end(
+    built: Gallery, vectors: Vectors, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    before, attempts = built.acceleration, 0
+
+    def failing(*_: object) -> None:
+        nonlocal attempts
+        attempts += 1
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(built._scanner, "_untrained", failing)  # type: ignore[attr-defined]
+    built.add([Enrolment(f"q{n // 10}", vectors[n], str(n)) for n in range(0, 800)])
+    refresh(built)
+    refresh(built)
+    assert attempts == 1 and "could be built" in caplog.text
+    assert built.acceleration is before
+    assert {"q1", "p1"} <= {match.identity for match in built.search(vectors[15:16], 5)[0]}
+    monkeypatch.setattr(built._scanner, "_not_before", 0.0)  # type: ignore[attr-defined]
+    refresh(built)
+    assert attempts == 2
