@@ -28,8 +28,8 @@ class MilvusReader:
     """See `index.transfer.Reader`. It reads the newest state; what others change meanwhile, it may see or not."""
 
     def __init__(self, uri: str, about: About | None = None) -> None:
-        """`about`: of the gallery that is to be made, if there is none."""
-        address = parse(uri)
+        """`about`: of the gallery that is to be filled; None to read the one that is there."""
+        address, filling = parse(uri), about is not None
         self._connection = Connection(address)
         try:
             known = layout.spaces(self._connection, address)
@@ -40,9 +40,7 @@ class MilvusReader:
                     )
                 about = About("", known[0].bundle_id, known[0].dimension)
             space = layout.Space(about.bundle_id, about.dimension)
-            self.names = layout.claim(
-                self._connection, address, space, filling=isinstance(self, MilvusWriter)
-            )
+            self.names = layout.claim(self._connection, address, space, filling=filling)
             mark = marks.read(self._connection, self.names.journal, marks.GALLERY) or {}
             self.about = About(str(mark.get("gallery_id", "")), about.bundle_id, about.dimension)
         except BaseException:
