@@ -2,6 +2,9 @@
 
 A probe goes to the native bucket that is nearest in log height. The HR reference height competes with the
 buckets: a probe nearer to it (or above it) is sharp enough, skips super-resolution and uses the HR stem.
+
+A bundle without super-resolvers was trained on small pictures as they are: small probes are enlarged plainly and use
+the SR stem. For where they begin, half the reference stands in for the buckets.
 """
 
 import math
@@ -33,22 +36,24 @@ def route(height: int, manifest: Manifest, requested: SuperResolution = "auto") 
         raise ValueError(f"a probe is at least 1 pixel high, not {height}")
     if requested != "auto" and requested != "off":
         return _through(_by_scale(manifest, requested))
-    nearest = _nearest(height, manifest)
-    if nearest is None:
+    if _is_sharp(height, manifest):
         return Route(None, "hr", None)
-    return _through(nearest) if requested == "auto" else Route(None, "sr", None)
+    if requested == "off" or not manifest.super_resolution:
+        return Route(None, "sr", None)
+    return _through(min(manifest.super_resolution, key=lambda s: (_apart(height, s.height), s.scale)))
 
 
-def _nearest(height: int, manifest: Manifest) -> SuperResolver | None:
-    """None stands for the HR reference; it wins a tie, as the cheaper way."""
+def _is_sharp(height: int, manifest: Manifest) -> bool:
+    """Whether the HR reference is at least as near as the nearest bucket; it wins a tie, as the cheaper way."""
+    reference = manifest.hr_reference_height
+    buckets: list[float] = [resolver.height for resolver in manifest.super_resolution]
+    return height >= reference or _apart(height, reference) <= min(
+        _apart(height, low) for low in buckets or [reference / 2]
+    )
 
-    def distance(candidate: int) -> float:
-        return abs(math.log(height / candidate))
 
-    if height >= manifest.hr_reference_height or not manifest.super_resolution:
-        return None
-    nearest = min(manifest.super_resolution, key=lambda s: (distance(s.height), s.scale))
-    return None if distance(manifest.hr_reference_height) <= distance(nearest.height) else nearest
+def _apart(height: float, other: float) -> float:
+    return abs(math.log(height / other))
 
 
 def _by_scale(manifest: Manifest, scale: Literal[2, 3, 4]) -> SuperResolver:

@@ -58,8 +58,16 @@ def test_a_scale_that_is_not_held_is_refused(manifest: Manifest) -> None:
         route(64, fewer, 2)
 
 
-def test_without_super_resolvers_every_probe_uses_the_hr_stem(manifest: Manifest) -> None:
-    assert route(20, manifest.model_copy(update={"super_resolution": ()})) == SHARP
+@pytest.mark.parametrize("requested", ["auto", "off"])
+def test_without_super_resolvers_small_probes_are_enlarged_plainly(
+    manifest: Manifest, requested: SuperResolution
+) -> None:
+    without = manifest.model_copy(update={"super_resolution": ()})
+    plain = Route(None, "sr", None)
+    assert [route(height, without, requested) for height in (1, 20, 90)] == [plain] * 3
+    assert [route(height, without, requested) for height in (91, 128, 1000)] == [SHARP] * 3
+    with pytest.raises(ValueError, match="no super-resolver of scale 2; it has: none"):
+        route(20, without, 2)
 
 
 def test_a_height_of_zero_is_refused(manifest: Manifest) -> None:

@@ -91,3 +91,26 @@ def test_a_scale_given_twice_is_refused(inputs: Path) -> None:
     result = CliRunner().invoke(app, paths)
     assert result.exit_code == 1
     assert "given twice: [4, 4]" in result.output
+
+
+@pytest.mark.parametrize(
+    ("made_by", "given", "sentence"),
+    [
+        ("none: native low-resolution images", True, "trained without super-resolution (rcan: none: native"),
+        ("none: bilinear enlargement", True, "leave out --rcan"),
+        ("0123456789abcdef", False, "give --rcan: only a network"),
+        (None, False, "(rcan: not said)"),
+    ],
+)
+def test_the_record_says_whether_there_is_super_resolution(
+    inputs: Path, made_by: str | None, given: bool, sentence: str
+) -> None:
+    details = f', "details": {{"rcan": "{made_by}"}}}}' if made_by else "}"
+    (inputs / "record.json").write_text(RECORD.replace("}", details))
+    app = typer.Typer()
+    app.command()(export)
+    files = ["dgrl.safetensors", "crops", "record.json", *(["rcan.safetensors"] if given else [])]
+    words = [w for file in files for w in (f"--{file.split('.')[0]}", str(inputs / file))]
+    result = CliRunner().invoke(app, [*words, "--out", str(inputs / "new")])
+    assert result.exit_code == 1 and not (inputs / "new").exists()
+    assert sentence in " ".join(result.output.split())

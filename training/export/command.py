@@ -14,7 +14,7 @@ from training.config import HR_REFERENCE, ConfigError
 from training.data.records import DatasetError
 from training.data.trained_on import of_weights
 from training.export.bundle import export_bundle
-from training.export.config import ExportConfig, ExportError, Networks
+from training.export.config import ExportConfig, ExportError, Networks, check_resolvers
 from training.export.gate import GateFailed
 from training.export.pictures import TooFewCrops, read_crops
 from training.export.rank1 import market1501_rank1
@@ -25,13 +25,16 @@ from training.start import super_resolver
 
 def export(
     dgrl: Annotated[Path, typer.Option(help="Weights of the trained DGRL network.")],
-    rcan: Annotated[
-        list[Path],
-        typer.Option(help="Weights of a super-resolver, or a bundle that has it; repeat for other scales."),
-    ],
     crops: Annotated[Path, typer.Option(help="Folder with at least 64 real crops for the parity gate.")],
     record: Annotated[Path, typer.Option(help="JSON: data, terms, recipe, started_from, device, details.")],
     out: Annotated[Path, typer.Option(help="The bundle's folder; must not exist yet.")],
+    rcan: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Weights of the super-resolver, or a bundle that has it; repeat for other scales. "
+            "None where the network was trained without."
+        ),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="The bundle's name (the folder's unless given).")] = None,
     precision: Annotated[StoredPrecision, typer.Option(help="Of the encoders' stored weights.")] = "float16",
     resolver_precision: Annotated[StoredPrecision, typer.Option(help="Of the super-resolvers'.")] = "float32",
@@ -51,9 +54,11 @@ def export(
         whose = "as asked" if hr_reference else "the record's" if training.hr_reference else "the usual one"
         console.print(f"HR reference: {reference[0]}x{reference[1]}, {whose}", highlight=False)
         config = ExportConfig(name or out.name, precision, resolver_precision, reference)
-        trained = reduce(or_, map(of_weights, (dgrl, *rcan)))
+        resolvers = rcan or []
+        check_resolvers(training, given=bool(resolvers))
+        trained = reduce(or_, map(of_weights, (dgrl, *resolvers)))
         console.print(f"trained on: {trained}", highlight=False)
-        networks = Networks(load_dgrl(dgrl).embedder, tuple(super_resolver(path) for path in rcan))
+        networks = Networks(load_dgrl(dgrl).embedder, tuple(super_resolver(path) for path in resolvers))
         manifest = export_bundle(
             networks,
             read_crops(crops),

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from model.bundle.manifest import TrainingRecord
 from model.embedder import Embedder
 from model.rcan import RCAN
 from training.config import HR_REFERENCE
@@ -32,7 +33,7 @@ class ExportConfig:
 
 @dataclass(frozen=True, slots=True)
 class Networks:
-    """What is deployed: one embedder, and super-resolvers whose scales differ."""
+    """What is deployed: one embedder, and super-resolvers whose scales differ, or none."""
 
     embedder: Embedder
     resolvers: tuple[RCAN, ...]
@@ -43,3 +44,17 @@ class Networks:
         if len(scales) != len(set(scales)):
             raise ExportError(f"a super-resolution scale is given twice: {sorted(scales)}")
         return dict(sorted((scale, rcan) for rcan in self.resolvers for scale in rcan.config.scales))
+
+
+def check_resolvers(training: TrainingRecord, *, given: bool) -> None:
+    """Small probes are served as they were trained on. Raises ExportError where `--rcan` contradicts the record."""
+    made_by = str(training.details.get("rcan", "not said"))
+    if made_by.startswith("none"):
+        if given:
+            raise ExportError(
+                f"by its record the network was trained without super-resolution (rcan: {made_by}): leave out --rcan"
+            )
+    elif not given:
+        raise ExportError(
+            f"give --rcan: only a network that its record says to be trained without goes without (rcan: {made_by})"
+        )

@@ -49,7 +49,7 @@ def write_graphs(
         resolvers[entry] = graphs.resolver(entry, rcan, config.resolver_precision, low)
         say(f"{entry.file}: {resolvers[entry].stored[0]}")
         enlarged.append(_enlarged(rcan, scale, low, spec))
-    seen: dict[Branch, Pixels] = {"hr": sharp, "sr": _in_turn(enlarged or [sharp])}
+    seen: dict[Branch, Pixels] = {"hr": sharp, "sr": _in_turn(enlarged or [_plainly(crops, config, spec)])}
     encoders = graphs.encoders(_STEMS, _TRUNK, embedder, spec, config.precision, seen)
     for branch, checked in zip(seen, encoders, strict=True):
         say(f"encoder {branch}: {checked.stored[0]}")
@@ -67,6 +67,12 @@ def _enlarged(rcan: RCAN, scale: int, low: Pixels, spec: Preprocessing) -> Pixel
     """What the SR encoder gets to see: uint8 (N, height, width, 3)."""
     images = run_eager(ResolverGraph(rcan, scale), low)
     return as_input([Image.fromarray(image) for image in images], spec.height, spec.width)
+
+
+def _plainly(crops: Sequence[Image.Image], config: ExportConfig, spec: Preprocessing) -> Pixels:
+    """The same without super-resolvers: small crops as large as the encoder's input."""
+    low = as_low_resolution(crops, config.bucket(2))
+    return as_input([Image.fromarray(image) for image in low], spec.height, spec.width)
 
 
 def _in_turn(sets: Sequence[Pixels]) -> Pixels:
