@@ -165,7 +165,10 @@ def describe_rcan(network: RCAN) -> str:
 def _check(folder: Path, manifest: Manifest) -> None:
     """Raises DatasetError where the run in `folder` cannot be on this manifest."""
     if not manifest.of("train"):
-        raise DatasetError(f"{manifest.name}: the manifest has no training images")
+        raise DatasetError(
+            f"{manifest.name}: the manifest has no training images; sort your own into folders train, probe and "
+            "gallery (or a column split), or let --split 0 take half of the people"
+        )
     path = folder / RUN_MANIFEST
     if path.is_file() and read_manifest(path).digest != manifest.digest:
         raise DatasetError(

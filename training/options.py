@@ -14,7 +14,12 @@ Kind = Annotated[
     Source | None, typer.Option("--dataset", help="which dataset lies there: market1501, or the manifest's")
 ]
 Protocol = Annotated[str, typer.Option(help="all, c1 or native; empty: the dataset's usual one")]
-Split = Annotated[int | None, typer.Option(help="split number, for datasets with several: 0")]
+Split = Annotated[
+    int | None,
+    typer.Option(
+        help="number of a split, where there are several (default 0); of `own`: train on half of the people"
+    ),
+]
 Seed = Annotated[int, typer.Option(help="of the down-sampling factors")]
 ManifestFile = Annotated[
     Path | None, typer.Option("--manifest", help="use this manifest; it is written where it does not exist")

@@ -61,7 +61,8 @@ def imprinted(features: Tensor, labels: Tensor, identities: int) -> Tensor:
     """A bias-free classifier (identities, D) of BNNeck features (M, D), at least one for every label (M,).
 
     Each class has the direction of its mean feature. The scale is the one at which the mean lead of the right logit
-    over the others gives it a probability of 0.9.
+    over the others gives it a probability of 0.9, but rows are of unit length at most: features that do not tell the
+    people apart are no reason to be sure.
     """
     unit = F.normalize(features, dim=1)
     sums = torch.zeros(identities, features.shape[1], device=features.device).index_add_(0, labels, unit)
@@ -69,8 +70,8 @@ def imprinted(features: Tensor, labels: Tensor, identities: int) -> Tensor:
     logits = features @ weight.T  # (M, identities)
     right = logits.gather(1, labels.unsqueeze(1)).squeeze(1)
     others = (logits.sum(dim=1) - right) / (identities - 1)
-    lead = (right - others).mean()
-    return weight * (math.log(_SURE / (1 - _SURE) * (identities - 1)) / lead)
+    lead = math.log(_SURE / (1 - _SURE) * (identities - 1))
+    return weight * (lead / max(float((right - others).mean()), lead))
 
 
 def first_of_each(labels: Sequence[int], count: int) -> list[int]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.lookalike import make_caviar, make_cuhk03_p1, make_viper, save
+from tests.training.lookalike import make_caviar, make_cuhk03_p1, make_own, make_viper, save
 from training.data import caviar as caviar_module
 from training.data import viper as viper_module
 from training.data.caviar import SEEN_ONCE, load_caviar
@@ -85,6 +85,29 @@ def test_own_folders_with_and_without_splits(tmp_path: Path) -> None:
     assert {r.path.split("/")[0] for r in ordered.probes} == {"probe"} and len(ordered.probes) == 6
     manifest = build_manifest(flat, "native", 0)
     assert len(manifest.of("probe")) == 6 and len(manifest.of("gallery")) == 6
+
+
+def test_a_random_split_of_own_people(tmp_path: Path) -> None:
+    for person in range(7):
+        for camera in (1, 2):
+            save(tmp_path / f"{person}" / f"{camera}" / "a.png", person, camera)
+    dataset = load_own(tmp_path, 0)
+    assert dataset.name == f"{tmp_path.name} (split 0)"
+    tested = {record.identity for record in dataset.probes}
+    trained = {record.identity for record in dataset.records if record.split == "train"}
+    assert (len(tested), len(trained)) == (3, 4) and not tested & trained
+    assert (
+        len(dataset.records) == 3 * 2 * 2 + 4 * 2
+    )  # tested images are probe and gallery, others once for training
+    assert load_own(tmp_path, 0) == dataset
+    others = ({record.identity for record in load_own(tmp_path, n).probes} for n in range(1, 5))
+    assert any(other != tested for other in others)
+
+
+def test_a_set_that_says_what_is_trained_on_is_not_split(tmp_path: Path) -> None:
+    make_own(tmp_path, train=2, test=2)
+    with pytest.raises(DatasetError, match="says itself what is trained on: leave out --split"):
+        load_own(tmp_path / "people.csv", 0)
 
 
 def test_own_table(tmp_path: Path) -> None:

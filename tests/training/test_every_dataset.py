@@ -21,6 +21,7 @@ from tests.training.lookalike import (
     make_market1501,
     make_own,
     make_viper,
+    save,
 )
 from training.cli import app
 from training.data.manifest import read_manifest
@@ -88,6 +89,15 @@ def own_folder(root: Path) -> Path:
     return make_own(root, train=3, test=3, **SIZE) / "images"
 
 
+def own_unsorted(root: Path) -> Path:
+    """`person/camera/shot`, with nothing said of training."""
+    for person in range(6):
+        for camera, name in enumerate(("door", "yard"), start=1):
+            for shot in range(2):
+                save(root / f"person {person}/{name}/{shot}.png", person, camera, shot, **SIZE)
+    return root
+
+
 CASES = {
     "market1501": Case(make_market1501, ["market1501"], "MLR-Market-1501 all", ("market1501",), 4, 12, 16),
     "cuhk03": Case(
@@ -129,6 +139,16 @@ CASES = {
         super_resolved=False,
     ),
     "own-folder": Case(own_folder, ["own"], "images native", ("market1501",), 3, 12, 6, ("height 32-63",)),
+    "own-split": Case(
+        own_unsorted,
+        ["own", "--split", "1"],
+        "data (split 1) native",
+        ("market1501",),
+        3,
+        12,
+        12,
+        ("height 32-63",),
+    ),
     "own-csv": Case(own_table, ["own"], "people native", ("market1501",), 3, 12, 6, ("height 32-63",)),
 }
 

@@ -28,7 +28,7 @@ def open_manifest(
         verify_manifest(manifest, root_of(data))
         return manifest
     kind = source or Source.MARKET1501
-    dataset = load_dataset(kind, data, split=split or 0, strict_counts=strict_counts)
+    dataset = load_dataset(kind, data, split=split, strict_counts=strict_counts)
     manifest = build_manifest(dataset, protocol or kind.protocol, seed)
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)

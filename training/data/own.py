@@ -3,16 +3,18 @@
 The CSV has the columns `path` (relative to it), `identity`, `camera` and, where wanted, `split` (train, probe or
 gallery). Folders may be sorted into `train`, `probe` and `gallery` first. Identities and cameras are any text; they
 are numbered in sorted order. Where no split is given, every image is both probe and gallery: scoring compares
-across cameras only, so that no image meets itself.
+across cameras only, so that no image meets itself. A random split, by number, leaves that to half of the identities
+and trains on the others.
 """
 
 import csv
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
 from training.data.folders import plain_files
+from training.data.halves import random_half
 from training.data.records import Dataset, DatasetError, Record, Split
 
 SPLITS: tuple[str, ...] = get_args(Split)
@@ -26,8 +28,11 @@ class _Row:
     split: str  # "" where none is given
 
 
-def load_own(source: Path) -> Dataset:
-    """`source` is a CSV file or a folder. A set of one's own has no official counts."""
+def load_own(source: Path, split: int | None = None) -> Dataset:
+    """`source` is a CSV file or a folder. A set of one's own has no official counts.
+
+    `split` draws the identities to train on; it is for sets that do not say so themselves.
+    """
     is_table = source.is_file()
     try:
         rows = list(_from_csv(source) if is_table else _from_folders(source))
@@ -42,7 +47,21 @@ def load_own(source: Path) -> Dataset:
         raise DatasetError(f"{root / lone.path}: has no split, others have; give all or none")
     if len({row.camera for row in rows if row.split != "train"}) < 2:
         raise DatasetError(f"{source}: all images are by one camera; scoring compares across cameras")
-    return Dataset(source.stem, root, tuple(_numbered(rows)))
+    if split is None:
+        return Dataset(source.stem, root, tuple(_numbered(rows)))
+    if given != {""}:
+        raise DatasetError(f"{source}: says itself what is trained on: leave out --split")
+    tested = random_half((record.identity for record in _numbered(rows)), split)
+    return Dataset(f"{source.stem} (split {split})", root, tuple(_halved(_numbered(rows), tested)))
+
+
+def _halved(records: Iterable[Record], tested: set[int]) -> Iterator[Record]:
+    """Of each pair of records (probe and gallery) that an image has, one for training where it is not tested."""
+    for record in records:
+        if record.identity in tested:
+            yield record
+        elif record.split == "probe":
+            yield replace(record, split="train")
 
 
 def _from_csv(table: Path) -> Iterator[_Row]:

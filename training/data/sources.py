@@ -43,17 +43,23 @@ _NAMES = {
 }
 
 
-def load_dataset(source: Source, root: Path, *, split: int = 0, strict_counts: bool = True) -> Dataset:
-    """`split` counts the official or random splits of the sets that have several."""
+def load_dataset(
+    source: Source, root: Path, *, split: int | None = None, strict_counts: bool = True
+) -> Dataset:
+    """`split` counts the official or random splits of the sets that have several; where none is named, the first.
+
+    One's own set is split at random only where a number is given.
+    """
+    number = split or 0
     loaders: dict[Source, Callable[[], Dataset]] = {
         Source.MARKET1501: lambda: load_market1501(root, strict_counts=strict_counts),
-        Source.CUHK03: lambda: load_cuhk03(root, split=split, strict_counts=strict_counts),
+        Source.CUHK03: lambda: load_cuhk03(root, split=number, strict_counts=strict_counts),
         Source.CUHK03_DETECTED: lambda: load_cuhk03(
-            root, boxes="detected", split=split, strict_counts=strict_counts
+            root, boxes="detected", split=number, strict_counts=strict_counts
         ),
         Source.CUHK03_P1: lambda: load_cuhk03_p1(root, strict_counts=strict_counts),
-        Source.VIPER: lambda: load_viper(root, split=split, strict_counts=strict_counts),
-        Source.CAVIAR: lambda: load_caviar(root, split=split, strict_counts=strict_counts),
-        Source.OWN: lambda: load_own(root),
+        Source.VIPER: lambda: load_viper(root, split=number, strict_counts=strict_counts),
+        Source.CAVIAR: lambda: load_caviar(root, split=number, strict_counts=strict_counts),
+        Source.OWN: lambda: load_own(root, split),
     }
     return loaders[source]()
