@@ -44,7 +44,9 @@ class Reembedding:
         """The next images to embed, with their pictures; empty when none is left. Those that were given out and not
         stored come again in the end."""
         with self._core.database.reading() as tx:
-            found = _pending(tx, self._space, self._after, limit) or _pending(tx, self._space, 0, limit)
+            found = _pending(tx, self._space, self._after, limit)
+            if not found and self._after:
+                found = _pending(tx, self._space, 0, limit)
         self._after = int(found[-1].image_id) if found else 0
         return found
 
@@ -193,22 +195,22 @@ def erase_some(core: Core) -> None:
         core.database.settle(deleted=True)
 
 
+# Each of these looks for the vector first: most images have one, and a look for the picture reads a page of its own.
 def _missing(space: Space) -> str:
     return (
         "SELECT i.id, n.name, i.filename, ifnull(k.reason, 'the picture was not kept') FROM images i"
         " JOIN identities n ON n.id = i.identity LEFT JOIN pictures p ON p.image = i.id"
-        f" LEFT JOIN skipped k ON k.image = i.id LEFT JOIN {vector_table(space.id)} v ON v.image = i.id"
-        " WHERE v.image IS NULL AND (p.image IS NULL OR k.image IS NOT NULL) AND i.id > ?"
-        " ORDER BY i.id LIMIT ?"
+        " LEFT JOIN skipped k ON k.image = i.id"
+        f" WHERE i.id NOT IN (SELECT image FROM {vector_table(space.id)})"
+        " AND (p.image IS NULL OR k.image IS NOT NULL) AND i.id > ? ORDER BY i.id LIMIT ?"
     )
 
 
 def _progress(tx: sqlite3.Connection, space: Space) -> Progress:
-    table = vector_table(space.id)
     query = (
-        f"SELECT count(*), count(v.image), count(*) FILTER (WHERE v.image IS NULL AND (p.image IS NULL OR k.image))"
-        f" FROM images i LEFT JOIN {table} v ON v.image = i.id LEFT JOIN pictures p ON p.image = i.id"
-        " LEFT JOIN skipped k ON k.image = i.id"
+        "SELECT count(*), count(v.image), count(*) FILTER (WHERE v.image IS NULL"
+        " AND (i.id IN (SELECT image FROM skipped) OR i.id NOT IN (SELECT image FROM pictures)))"
+        f" FROM images i LEFT JOIN {vector_table(space.id)} v ON v.image = i.id"
     )
     images, embedded, missing = tx.execute(query).fetchone()
     return Progress(space.bundle_id, images, embedded, missing)
@@ -217,9 +219,8 @@ def _progress(tx: sqlite3.Connection, space: Space) -> Progress:
 def _pending(tx: sqlite3.Connection, space: Space, after: int, limit: int) -> list[Pending]:
     query = (
         "SELECT i.id, n.name, p.media_type, p.data FROM images i JOIN identities n ON n.id = i.identity"
-        f" JOIN pictures p ON p.image = i.id LEFT JOIN {vector_table(space.id)} v ON v.image = i.id"
-        " LEFT JOIN skipped k ON k.image = i.id"
-        " WHERE v.image IS NULL AND k.image IS NULL AND i.id > ? ORDER BY i.id LIMIT ?"
+        f" JOIN pictures p ON p.image = i.id WHERE i.id NOT IN (SELECT image FROM {vector_table(space.id)})"
+        " AND i.id NOT IN (SELECT image FROM skipped) AND i.id > ? ORDER BY i.id LIMIT ?"
     )
     rows: Iterator[tuple[int, str, str, bytes]] = tx.execute(query, (after, limit))
     return [Pending(str(image), name, Image(data, media_type)) for image, name, media_type, data in rows]
