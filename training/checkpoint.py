@@ -77,8 +77,8 @@ def load_state(
     saved = _laid_over(defaults, json.loads(header["recipe"]))
     if different := sorted(name for name in {*saved, *recipe} if saved.get(name) != recipe.get(name)):
         raise CheckpointError(
-            f"{path}: made by another recipe (different: {', '.join(different)}); "
-            "resume with the recipe that it was started with, or choose another folder"
+            f"{path}: made by another recipe (different: {', '.join(different)}); resume with the recipe, and the "
+            "RCAN for the twins, that it was started with, or choose another folder"
         )
     for prefix, network in networks.items():
         network.load_state_dict(_under(f"{prefix}.", tensors))

@@ -25,6 +25,7 @@ class Pairs:
     hr: Pixels
     sr: Pixels
     labels: list[int]
+    twins: str = ""  # what made the SR side; a run goes on with the same
 
 
 class PairStore:

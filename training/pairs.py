@@ -13,7 +13,7 @@ from training.estimate import Unmade
 from training.native_pairs import native_pairs
 from training.packed import Size, high_resolution, high_resolution_path
 from training.pair_store import Pairs
-from training.super_resolve import Enlargement, super_resolved, super_resolved_path
+from training.super_resolve import Enlargement, made_by, super_resolved, super_resolved_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,8 @@ def make_pairs(recipe: DGRLRecipe, data: Data, enlarge: Enlargement | None, devi
     sharp, low = _sides(data.manifest)
     hr = high_resolution(data.root, data.manifest, sharp, size, data.cache)
     if enlarge is None:
-        return Pairs(hr, high_resolution(data.root, data.manifest, low, size, data.cache), _labels(sharp))
+        sr = high_resolution(data.root, data.manifest, low, size, data.cache)
+        return Pairs(hr, sr, _labels(sharp), "native")
     sr = super_resolved(
         data.root,
         data.manifest,
@@ -54,7 +55,7 @@ def make_pairs(recipe: DGRLRecipe, data: Data, enlarge: Enlargement | None, devi
         cache=data.cache,
         device=device,
     )
-    return Pairs(hr, sr, _labels(sharp))
+    return Pairs(hr, sr, _labels(sharp), made_by(enlarge))
 
 
 def pair_labels(manifest: Manifest) -> list[int]:

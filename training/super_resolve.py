@@ -53,9 +53,15 @@ def super_resolved_path(
     cache: Path,
 ) -> Path:
     """Where `super_resolved` keeps them."""
-    by = "bilinear" if enlarge == "bilinear" else weights_digest(enlarge)
-    key = cache_key("sr", manifest, by=by, files=files_digest(entries), size=size, reference=reference)
+    key = cache_key(
+        "sr", manifest, by=made_by(enlarge), files=files_digest(entries), size=size, reference=reference
+    )
     return cache / f"{key}.npy"
+
+
+def made_by(enlarge: Enlargement) -> str:
+    """`bilinear`, or the digest of the network's weights."""
+    return "bilinear" if enlarge == "bilinear" else weights_digest(enlarge)
 
 
 def weights_digest(network: RCAN) -> str:

@@ -44,7 +44,7 @@ def train_dgrl(
 
     Several ranks train on the joint batch as one process would; the main one writes. The final weights are the
     average's where the recipe has one (`ema`), with its BatchNorm statistics. Raises TrainingFailed, CheckpointError
-    where `folder` holds another recipe's run, and ConfigError where a batch cannot be shared.
+    where `folder` holds a run by another recipe or on other twins, and ConfigError where a batch cannot be shared.
     """
     clock = clock or StepClock(device)
     sampler = PKSampler(
@@ -60,7 +60,8 @@ def train_dgrl(
     average = Average(network, recipe.ema) if recipe.ema else None
     networks = {"model": network, "average": average.network} if average else {"model": network}
     folder.mkdir(parents=True, exist_ok=True)
-    state, described, defaults = folder / STATE_NAME, as_json(recipe), as_json(DGRLRecipe())
+    twins = {"twins": pairs.twins}
+    state, described, defaults = folder / STATE_NAME, as_json(recipe) | twins, as_json(DGRLRecipe()) | twins
     first = load_state(state, networks, optimiser, described, defaults) if state.is_file() else 0
     parallel = ranks.parallel(network)
     forward = torch.compile(parallel) if recipe.compile else parallel

@@ -249,6 +249,25 @@ def test_both_trainings_from_images_to_weights_by_two_commands(
     assert load_dgrl(tmp_path / "dgrl" / "dgrl.safetensors").config.identities == IDENTITIES
 
 
+def test_a_run_goes_on_with_the_same_twins_only(market: Path, tmp_path: Path, uninterrupted: Path) -> None:
+    (tmp_path / "dgrl.toml").write_text(DGRL_TOML)
+    save_weights(tmp_path / "rcan.safetensors", RCAN(RCANConfig((2, 3, 4), 1, 1, 8, 4, True)))
+    words = ["dgrl", market, "--recipe", tmp_path / "dgrl.toml", "--start-from", uninterrupted]
+    words += [
+        "--out",
+        tmp_path / "out",
+        "--cache",
+        tmp_path / "cache",
+        "--no-strict-counts",
+        "--device",
+        "cpu",
+    ]
+    command(*words, "--bilinear")
+    command(*words, "--bilinear")  # finished: nothing is left to do
+    other = CliRunner().invoke(app, [str(word) for word in (*words, "--rcan", tmp_path / "rcan.safetensors")])
+    assert other.exit_code == 2 and "(different: twins)" in other.output
+
+
 def test_the_sr_cache_depends_on_the_rcan_weights(market: Path, tmp_path: Path) -> None:
     from tests.support.tiny_networks import tiny_rcan
     from training.data.manifest import build_manifest
