@@ -1,5 +1,6 @@
 """The rows of the paper's Tables II and III, two they lack (without RCAN, with a light one), and what `plus` adds."""
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -12,8 +13,8 @@ from rich.table import Table
 
 from model.rcan import RCAN
 from model.weights import load_dgrl
-from training.config import DGRLRecipe, overlay
-from training.evaluation.evaluate import Row as Result
+from training.config import ConfigError, DGRLRecipe, as_json, overlay
+from training.data.manifest import Manifest
 from training.evaluation.evaluate import Variant, evaluate
 from training.evaluation.progress import tracker
 from training.evaluation.scorers import ScorerName, scorer
@@ -89,14 +90,17 @@ class Bench:
 
 
 def run_ablation(row: Ablation, bench: Bench, start: Callable[[], Start]) -> list[dict[str, Any]]:
-    """Train and evaluate one row, or read its finished result; a row that was cut off goes on."""
+    """Train and evaluate one row, or read its finished result; a row that was cut off goes on.
+
+    Raises ConfigError where the result is of something else.
+    """
     folder = bench.folder / row.name
     result = folder / RESULT_NAME
-    if result.is_file():
-        finished: list[dict[str, Any]] = json.loads(result.read_text(encoding="utf-8"))
-        return finished
     recipe = ablated(bench.base, row)
     network = None if row.resolver == "bilinear" else bench.resolvers[row.resolver]
+    of = _of(recipe, bench.data.manifest, network)
+    if result.is_file():
+        return _finished(result, of)
     enlarge: Enlargement = network or "bilinear"
     made_by = bench.files.get(row.resolver)
     weights = run_dgrl(recipe, bench.data, start(), enlarge, made_by, folder, bench.device, force=bench.force)
@@ -111,7 +115,8 @@ def run_ablation(row: Ablation, bench: Bench, start: Callable[[], Start]) -> lis
     variant = Variant.BILINEAR if network is None else Variant.SUPER_RESOLVED
     by = [scorer(ScorerName.MARKET1501), scorer(ScorerName.SINGLE_SHOT, seed=recipe.seed)]
     [run] = evaluate(bench.data.manifest, bench.data.root, encoder, [variant], by, tracker(Console()))
-    figures = [_figures(found, row, network) for ranked in run.ranked for found in ranked.rows]
+    found = [one.result.model_dump() for ranked in run.ranked for one in ranked.rows]
+    figures = [{**one, "row": row.name, **of} for one in found]
     result.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     return figures
 
@@ -136,6 +141,24 @@ def comparison(results: Mapping[str, list[dict[str, Any]]], scored_by: str) -> T
     return table
 
 
-def _figures(found: Result, row: Ablation, network: RCAN | None) -> dict[str, Any]:
-    made_by = None if network is None else weights_digest(network)[:16]
-    return {**found.result.model_dump(), "row": row.name, "rcan": made_by}
+def _of(recipe: DGRLRecipe, manifest: Manifest, network: RCAN | None) -> dict[str, Any]:
+    """What a row's figures are figures of, in digests of 16 digits."""
+    text = json.dumps(as_json(recipe), sort_keys=True)
+    return {
+        "manifest": manifest.digest[:16],
+        "recipe": hashlib.sha256(text.encode()).hexdigest()[:16],
+        "rcan": None if network is None else weights_digest(network)[:16],
+    }
+
+
+def _finished(result: Path, of: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Results from before the recipe was noted count as of this one."""
+    rows: list[dict[str, Any]] = json.loads(result.read_text(encoding="utf-8"))
+    if different := sorted(
+        {name for row in rows for name, value in of.items() if row.get(name, value) != value}
+    ):
+        raise ConfigError(
+            f"{result}: is of another {' and '.join(different)}; choose another folder (--out), or delete that of "
+            "the row to train it again"
+        )
+    return rows

@@ -155,6 +155,8 @@ def ablate(
         ]
         if unknown := sorted(set(wanted) - set(ABLATIONS)):
             raise ConfigError(f"unknown rows: {', '.join(unknown)}; known are {', '.join(ABLATIONS)}")
+        if light_rcan is None and any(ABLATIONS[name].resolver == "light" for name in wanted):
+            raise ConfigError("the row light-rcan needs --light-rcan WEIGHTS")
         given = load_recipe(DGRLRecipe(), recipe)
         data = _data(root, manifest, dataset, protocol, split, seed, strict_counts, cache)
         check_enlargement(data.manifest, rcan, bilinear=False)
@@ -163,8 +165,6 @@ def ablate(
         bench = Bench(base, data, resolvers, files, out, choose_device(device), force)
         results = {}
         for name in wanted:
-            if ABLATIONS[name].resolver == "light" and light_rcan is None:
-                raise ConfigError("the row light-rcan needs --light-rcan WEIGHTS")
             start = partial(from_imagenet, ablated(base, ABLATIONS[name]).model, base.seed, imagenet)
             results[name] = run_ablation(ABLATIONS[name], bench, start)
         for scored_by in sorted({row["scorer"] for found in results.values() for row in found}):

@@ -7,6 +7,7 @@ from pathlib import Path
 from safetensors.torch import save_file
 from typer.testing import CliRunner
 
+from model.bundle.manifest import sha256_of
 from model.config import RCANConfig
 from model.rcan import RCAN
 from model.weights import save_weights
@@ -104,6 +105,14 @@ def test_two_rows_from_images_to_a_table_and_a_second_run_reads_them(tmp_path: P
     again = CliRunner().invoke(app, [str(word) for word in words])
     assert again.exit_code == 0, again.output
     assert "step" not in again.output
+    record = json.loads((tmp_path / "out/id/record.json").read_text())
+    assert record["details"]["rcan"] == sha256_of(tmp_path / "rcan.safetensors")[:16]
+    (tmp_path / "dgrl.toml").write_text(DGRL_TOML)  # two epochs
+    other = CliRunner().invoke(app, [str(word) for word in words])
+    assert other.exit_code == 2 and "id/result.json: is of another recipe; choose" in other.output
+    save_weights(tmp_path / "rcan.safetensors", RCAN(RCANConfig((2, 3, 4), 1, 1, 8, 4, True)))
+    other = CliRunner().invoke(app, [str(word) for word in words])
+    assert other.exit_code == 2 and "id/result.json: is of another rcan and recipe; choose" in other.output
 
 
 def test_an_unknown_row_lists_the_known_ones(tmp_path: Path) -> None:
@@ -113,3 +122,10 @@ def test_an_unknown_row_lists_the_known_ones(tmp_path: Path) -> None:
     )
     assert result.exit_code == 2
     assert "known are full, id" in result.output
+
+
+def test_a_row_that_lacks_its_rcan_is_refused_before_any_is_trained(tmp_path: Path) -> None:
+    save_weights(tmp_path / "rcan.safetensors", tiny_rcan())
+    words = ["ablate", str(tmp_path), "--rcan", str(tmp_path / "rcan.safetensors"), "--row", "full"]
+    result = CliRunner().invoke(app, [*words, "--row", "light-rcan"])
+    assert result.exit_code == 2 and "needs --light-rcan WEIGHTS" in result.output
