@@ -25,6 +25,9 @@ from service.version import version
 
 log = logging.getLogger("dgrl.service")
 
+_ROUTERS = [
+    module.router for module in (gallery, query, verify, embed, audit, reembedding, health, model, pages)
+]
 _EVERYWHERE = (
     Kind.INVALID_REQUEST,
     Kind.UNAUTHENTICATED,
@@ -71,11 +74,17 @@ def create_app(settings: Settings) -> FastAPI:
         ],
     )
     app.state.settings = settings
-    problems.install(app)
-    for module in (gallery, query, verify, embed, audit, reembedding, health, model, pages):
-        app.include_router(module.router)
+    problems.install(app, _methods)
+    for router in _ROUTERS:
+        app.include_router(router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
     return app
+
+
+def _methods(path: str) -> list[str]:
+    routes = [route for router in _ROUTERS for route in router.routes if isinstance(route, APIRoute)]
+    found = {method for route in routes if route.path_regex.match(path) for method in route.methods or ()}
+    return sorted(found) or ["GET", "HEAD"]  # of what is no operation: static files and openapi.json
 
 
 def _operation_id(route: APIRoute) -> str:

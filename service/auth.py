@@ -4,7 +4,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from fastapi import Depends, Request, Security
 from fastapi.params import Depends as DependsParam
@@ -106,8 +106,15 @@ _CHECKS = {scope: _check(scope) for scope in Scope}
 def _refuse_other_sites(request: Request) -> None:
     """An open service on loopback must not serve a web page from elsewhere that the user happens to visit."""
     host = request.headers.get("host", "")
-    if not is_loopback(urlsplit(f"//{host}").hostname or ""):
+    if not is_loopback(_split(f"//{host}").hostname or ""):
         raise Problem(Kind.FORBIDDEN, "without API keys the service answers to loopback names only")
     origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != host:
+    if origin is not None and _split(origin).netloc != host:
         raise Problem(Kind.FORBIDDEN, "without API keys the service answers no other web site")
+
+
+def _split(address: str) -> SplitResult:
+    try:
+        return urlsplit(address)
+    except ValueError:
+        raise Problem(Kind.INVALID_REQUEST, "Host or Origin is no address") from None

@@ -11,8 +11,10 @@ import asyncio
 import base64
 import binascii
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, TypeVar, get_origin
 
 from fastapi import Request
@@ -26,7 +28,7 @@ _LARGE = 64 * 1024  # bytes of JSON that are not parsed on the event loop
 
 
 class Form(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(frozen=True)
 
 
 F = TypeVar("F", bound=Form)
@@ -43,16 +45,19 @@ class ImageCount:
     least: int
     most: int
 
+    def __str__(self) -> str:
+        return f"{self.least}" if self.least == self.most else f"{self.least} to {self.most}"
+
 
 async def read_form(request: Request, form: type[F], count: ImageCount) -> tuple[F, list[Upload]]:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    raw = kind.startswith("image/")
+    raw = kind.startswith("image/") and count.most > 0
     if request.query_params and not raw:
         raise InvalidFields(
             [FieldError(field=n, message="send it in the body") for n in request.query_params]
         )
     if kind == "multipart/form-data":
-        parts = await read_multipart(request.headers["content-type"], request.stream(), count.most + 1)
+        parts = await read_multipart(request.headers["content-type"], request.stream(), count.most)
         values, uploads = _from_multipart(parts, form)
     elif kind == "application/json":
         body = await request.body()
@@ -61,9 +66,10 @@ async def read_form(request: Request, form: type[F], count: ImageCount) -> tuple
         )
     elif raw:
         values = _text_values(request.query_params.multi_items(), form)
-        uploads = [Upload(await request.body())] if count.most else []
+        uploads = [Upload(await request.body())]
     else:
-        text = f"send multipart/form-data, application/json or image/*, not {kind or 'an untyped body'}"
+        kinds = ["multipart/form-data", "application/json", *(["image/*"] if count.most else [])]
+        text = f"send {' or '.join(kinds)}, not {kind or 'an untyped body'}"
         raise Problem(Kind.UNSUPPORTED_MEDIA_TYPE, text)
     return _validate(form, values, len(uploads), count), uploads
 
@@ -71,24 +77,17 @@ async def read_form(request: Request, form: type[F], count: ImageCount) -> tuple
 def _validate(form: type[F], values: Mapping[str, Any], images: int, count: ImageCount) -> F:
     errors = []
     if not count.least <= images <= count.most:
-        wanted = f"{count.least}" if count.least == count.most else f"{count.least} to {count.most}"
-        errors.append(FieldError(field=IMAGES, message=f"{wanted} expected, {images} given"))
+        errors.append(FieldError(field=IMAGES, message=f"{count} expected, {images} given"))
+    unknown = islice((name for name in values if name not in form.model_fields), 5)
+    known = ", ".join([IMAGES, *form.model_fields] if count.most else form.model_fields)
+    errors.extend(FieldError(field=name, message=f"no such field; there are: {known}") for name in unknown)
     try:
-        valid = form.model_validate(values)
+        valid = form.model_validate({n: v for n, v in values.items() if n in form.model_fields})
     except ValidationError as error:
-        errors.extend(_with_known_names(field_errors(error.errors()), form))
+        errors.extend(field_errors(error.errors()))
     if errors:
         raise InvalidFields(errors)
     return valid
-
-
-def _with_known_names(errors: list[FieldError], form: type[Form]) -> list[FieldError]:
-    known = ", ".join([IMAGES, *form.model_fields])
-    unknown = "Extra inputs are not permitted"
-    return [
-        FieldError(field=e.field, message=f"no such field; there are: {known}") if e.message == unknown else e
-        for e in errors
-    ]
 
 
 def _from_multipart(parts: list[Part], form: type[Form]) -> tuple[dict[str, Any], list[Upload]]:
@@ -123,7 +122,7 @@ def _text_values(items: list[tuple[str, str]], form: type[Form]) -> dict[str, An
 
 def _from_json(body: bytes) -> tuple[dict[str, Any], list[Upload]]:
     try:
-        values = json.loads(body)
+        values = json.loads(body, object_pairs_hook=_once)
     except (ValueError, RecursionError):
         raise Problem(Kind.INVALID_REQUEST, "the body is not JSON") from None
     if not isinstance(values, dict):
@@ -132,6 +131,15 @@ def _from_json(body: bytes) -> tuple[dict[str, Any], list[Upload]]:
     if not isinstance(images, list):
         raise InvalidFields([FieldError(field=IMAGES, message="expected an array of base64 strings")])
     return values, [Upload(_from_base64(image, position)) for position, image in enumerate(images)]
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Of a name that stands twice in an object json.loads would drop the first value without a word."""
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        [(name, _)] = Counter(name for name, _ in pairs).most_common(1)
+        raise InvalidFields([FieldError(field=name, message="given more than once")])
+    return values
 
 
 def _from_base64(text: Any, position: int) -> bytes:
@@ -145,27 +153,36 @@ def _from_base64(text: Any, position: int) -> bytes:
 def openapi_body(form: type[Form], count: ImageCount) -> dict[str, Any]:
     """What `read_form` takes, for the OpenAPI of a route."""
     schema = form.model_json_schema()
-    properties, required = schema.get("properties", {}), schema.get("required", [])
+    fields, required = schema.get("properties", {}), schema.get("required", [])
 
-    def content(item: dict[str, str]) -> dict[str, Any]:
-        if not count.most:
-            fields, needed = properties, required
-        else:
-            images = {"type": "array", "items": item, "minItems": count.least, "maxItems": count.most}
-            fields, needed = {IMAGES: images, **properties}, ([IMAGES] if count.least else []) + required
+    def content(item: dict[str, str], properties: dict[str, Any]) -> dict[str, Any]:
+        images = {"type": "array", "items": item, "minItems": count.least, "maxItems": count.most}
         return {
             "schema": {
                 "type": "object",
-                "properties": fields,
-                "required": needed,
+                "properties": ({IMAGES: images} if count.most else {}) | properties,
+                "required": ([IMAGES] if count.least else []) + required,
                 "additionalProperties": False,
             }
         }
 
     kinds = {
-        "multipart/form-data": content({"type": "string", "format": "binary"}),
-        "application/json": content({"type": "string", "format": "byte", "description": "base64"}),
+        "multipart/form-data": content(
+            {"type": "string", "format": "binary"},
+            {name: _in_a_form(field) for name, field in fields.items()},
+        ),
+        "application/json": content({"type": "string", "format": "byte", "description": "base64"}, fields),
     }
-    if count.most:
-        kinds["image/*"] = {"schema": {"type": "string", "format": "binary"}}
-    return {"requestBody": {"required": True, "content": kinds}}
+    if not count.most:
+        return {"requestBody": {"required": True, "content": kinds}}
+    kinds["image/*"] = {"schema": {"type": "string", "format": "binary"}}
+    text = "With image/* the body is the one image, and the other fields stand in the query string."
+    return {"requestBody": {"required": True, "description": text, "content": kinds}}
+
+
+def _in_a_form(field: dict[str, Any]) -> dict[str, Any]:
+    """A form's fields are text: it knows no null (the field is left out), and an array of numbers is one text."""
+    choice: dict[str, Any] = next((c for c in field.get("anyOf", []) if c != {"type": "null"}), field)
+    if choice.get("items") == {"type": "number"}:
+        choice = {"type": "string"}
+    return choice | {name: value for name, value in field.items() if name not in (*choice, "anyOf", "items")}

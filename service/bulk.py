@@ -16,7 +16,7 @@ import httpx
 
 from service.bulk_source import Item
 from service.client import Client, ServiceError
-from service.identity import check_identity
+from service.identity import check_name
 
 _IMAGES, _BYTES = 16, 8 * 2**20  # of one request
 _OF_THE_IMAGES = frozenset({413, 415, 422})
@@ -75,10 +75,9 @@ class Bulk:
 
     def _batch(self, batch: list[Item]) -> list[Outcome]:
         try:
-            identity = check_identity(batch[0].identity)
-            identity.encode()
+            identity = check_name(batch[0].identity)
         except ValueError as error:
-            return [Outcome(item, "rejected", detail=str(error)) for item in batch]
+            return [Outcome(item, "rejected", detail=f"identity: {error}") for item in batch]
         settled = [self._settled(identity, item) for item in batch]
         new = [item for item, outcome in zip(batch, settled, strict=True) if outcome is None]
         sent = iter(self._send(identity, new))

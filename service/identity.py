@@ -1,4 +1,4 @@
-"""What may be the name of an identity: any text a person can read, and never a file name."""
+"""What may be the name of an identity or a camera: any text a person can read, and never a file name."""
 
 import unicodedata
 from typing import Annotated
@@ -11,27 +11,30 @@ _BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u20
 _REFUSED_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 
-def check_identity(text: str) -> str:
-    """The text in Unicode's composed form (NFC), so that two spellings of one name are one identity."""
+def check_name(text: str) -> str:
+    """The text in Unicode's composed form (NFC), so that two spellings of one name are one."""
     name = unicodedata.normalize("NFC", text)
     if not name:
-        raise ValueError("an identity has at least one character")
+        raise ValueError("must have at least one character")
     if len(name) > MAX_LENGTH:
-        raise ValueError(f"an identity has at most {MAX_LENGTH} characters, not {len(name)}")
+        raise ValueError(f"must have at most {MAX_LENGTH} characters, not {len(name)}")
     if name != name.strip():
-        raise ValueError("an identity neither starts nor ends with a space")
+        raise ValueError("must neither start nor end with a space")
     if name in (".", ".."):
-        raise ValueError("'.' and '..' cannot be part of an address and are no identities")
+        raise ValueError("must not be '.' or '..', which cannot be part of an address")
     for character in name:
         if unicodedata.category(character) in _REFUSED_CATEGORIES or character in _BIDI_CONTROLS:
-            raise ValueError(f"an identity has no control characters (U+{ord(character):04X})")
+            raise ValueError(f"must not have control characters (U+{ord(character):04X})")
     return name
 
 
 IdentityName = Annotated[
     str,
-    AfterValidator(check_identity),
-    Field(description=f"1 to {MAX_LENGTH} characters, no control characters; made NFC"),
+    AfterValidator(check_name),
+    Field(
+        description=f"1 to {MAX_LENGTH} characters, no control characters; made NFC",
+        json_schema_extra={"minLength": 1, "maxLength": MAX_LENGTH},
+    ),
 ]
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Never
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from service.problems import Kind, Problem
+from service.problems import FieldError, InvalidFields, Kind, Problem
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
@@ -87,8 +87,12 @@ class _Reader:
         if b"filename" in options:  # a note for people, never a path
             part.filename = options[b"filename"].decode("utf-8", "replace")[-_MAX_FILENAME:]
         files = sum(p.filename is not None for p in self.parts)
-        if files > self._max_files or len(self.parts) - files > _MAX_FIELDS:
-            _refuse(f"at most {self._max_files} files and {_MAX_FIELDS} fields are read")
+        if files > self._max_files:
+            raise InvalidFields(
+                [FieldError(field=part.name, message=f"at most {self._max_files} files are read")]
+            )
+        if len(self.parts) - files > _MAX_FIELDS:
+            _refuse(f"at most {_MAX_FIELDS} fields are read")
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         part = self.parts[-1]

@@ -30,6 +30,8 @@ from service.context import request_id
 
 log = logging.getLogger("dgrl.service")
 MEDIA_TYPE = "application/problem+json"
+_MOST_TOLD = 20  # wrong fields in an answer
+_MOST_SHOWN = 64  # characters of a wrong field's name
 _IN_THE_LOG = "the reason is in the service's log under this request id"
 
 
@@ -121,9 +123,12 @@ class Unexpected(Problem):
 
 
 class InvalidFields(Problem):
+    """Of very many mistakes the first few are told: the answer must not outgrow the request."""
+
     def __init__(self, errors: list[FieldError]) -> None:
-        detail = "; ".join(f"{e.field}: {e.message}" for e in errors[:5])
-        super().__init__(Kind.INVALID_FIELDS, detail, errors=[e.model_dump() for e in errors])
+        told = [FieldError(field=e.field[:_MOST_SHOWN], message=e.message) for e in errors[:_MOST_TOLD]]
+        detail = "; ".join(f"{e.field}: {e.message}" for e in told[:5])
+        super().__init__(Kind.INVALID_FIELDS, detail, errors=[e.model_dump() for e in told])
 
 
 KINDS_OF_ERRORS: dict[type[Exception], Kind] = {
@@ -133,7 +138,6 @@ KINDS_OF_ERRORS: dict[type[Exception], Kind] = {
     TooManyPixels: Kind.IMAGE_TOO_MANY_PIXELS,
     UnknownIdentity: Kind.UNKNOWN_IDENTITY,
     UnknownImage: Kind.UNKNOWN_IMAGE,
-    InvalidCursor: Kind.INVALID_FIELDS,
     InvalidEnrolment: Kind.INVALID_FIELDS,
     WrongBundle: Kind.BUNDLE_MISMATCH,
     ReembeddingUnderWay: Kind.REEMBEDDING_UNDER_WAY,
@@ -158,7 +162,9 @@ _KINDS_OF_STATUSES = {
 Handler = Callable[[Request, Any], Awaitable[JSONResponse]]
 
 
-def install(app: FastAPI) -> None:
+def install(app: FastAPI, methods: Callable[[str], list[str]]) -> None:
+    """`methods`: those that a path takes."""
+
     async def problem(_: Request, error: Problem) -> JSONResponse:
         return error.response()
 
@@ -168,10 +174,17 @@ def install(app: FastAPI) -> None:
             log.error("%s: %s", answer.kind.title, error, exc_info=error)
         return answer.response()
 
-    async def http(_: Request, error: HTTPException) -> JSONResponse:
+    async def cursor(_: Request, __: InvalidCursor) -> JSONResponse:
+        text = "not of this listing: send `next_cursor` of the page before as it came"
+        return InvalidFields([FieldError(field="cursor", message=text)]).response()
+
+    async def http(request: Request, error: HTTPException) -> JSONResponse:
         kind = _KINDS_OF_STATUSES.get(error.status_code, Kind.INVALID_REQUEST)
         detail = kind.title if error.detail == HTTPStatus(error.status_code).phrase else error.detail
-        return Problem(kind, detail, headers=error.headers).response()
+        headers = dict(error.headers or {})
+        if kind is Kind.METHOD_NOT_ALLOWED:  # Starlette names those of one route, and an address has several
+            headers["Allow"] = ", ".join(methods(request.scope["path"]))
+        return Problem(kind, detail, headers=headers).response()
 
     async def validation(_: Request, error: RequestValidationError) -> JSONResponse:
         return InvalidFields(field_errors(error.errors())).response()
@@ -182,6 +195,7 @@ def install(app: FastAPI) -> None:
     handlers: dict[type[Exception], Handler] = {
         Problem: problem,
         HTTPException: http,
+        InvalidCursor: cursor,
         RequestValidationError: validation,
         ClientDisconnect: disconnected,
         **dict.fromkeys(KINDS_OF_ERRORS, known),

@@ -2,20 +2,24 @@
 
 import json
 import math
+import unicodedata
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
 from service.body import Form
-from service.identity import IdentityName, check_identity
+from service.identity import MAX_LENGTH, IdentityName, check_name
 from service.quality import Quality
 
 _MAX_METADATA_BYTES = 16 * 1024
 
 
 def _in_utc(time: datetime) -> datetime:
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    try:
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("in UTC it is not within the years 1 to 9999") from None
 
 
 def _not_a_number(value: Any) -> Any:
@@ -35,9 +39,18 @@ def from_json_text(value: Any) -> Any:
         raise ValueError("not JSON") from None
 
 
+def _object(value: Any) -> Any:
+    if not isinstance(value, dict | None):
+        raise ValueError("expected a JSON object")
+    return value
+
+
 def bounded_json(value: dict[str, Any]) -> dict[str, Any]:
     try:
         size = len(json.dumps(value, allow_nan=False).encode())
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ValueError("half of a surrogate pair is no text") from None
     except (ValueError, RecursionError):
         raise ValueError("not JSON: NaN, infinite or nested too deeply") from None
     if size > _MAX_METADATA_BYTES:
@@ -51,13 +64,30 @@ Time = Annotated[
     AfterValidator(_in_utc),
     Field(description="ISO 8601; without an offset it is UTC"),
 ]
-Camera = Annotated[str, AfterValidator(check_identity), Field(description="the camera's name")]
-Metadata = Annotated[
-    dict[str, Any],
-    BeforeValidator(from_json_text),
-    AfterValidator(bounded_json),
-    Field(description="a JSON object of your own"),
+Camera = Annotated[
+    str,
+    AfterValidator(check_name),
+    Field(description="the camera's name", json_schema_extra={"minLength": 1, "maxLength": MAX_LENGTH}),
 ]
+JsonObject = Annotated[
+    dict[str, Any],
+    BeforeValidator(_object),
+    BeforeValidator(from_json_text),  # comes first
+    AfterValidator(bounded_json),
+]
+Metadata = Annotated[JsonObject, Field(description="a JSON object of your own")]
+
+
+def _prefix(value: str) -> str:
+    text = unicodedata.normalize("NFC", value)
+    if any(unicodedata.category(character) == "Cs" for character in text):
+        raise ValueError("half of a surrogate pair is no text")
+    if len(text) > MAX_LENGTH:
+        raise ValueError(f"must have at most {MAX_LENGTH} characters, not {len(text)}")
+    return text
+
+
+Prefix = Annotated[str, AfterValidator(_prefix), Field(json_schema_extra={"maxLength": MAX_LENGTH})]
 
 
 class EnrolForm(Form):

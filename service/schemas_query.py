@@ -1,14 +1,13 @@
 """What the routes that look at probes take and give."""
 
-import unicodedata
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, FailFast, Field
 
 from model.bundle.routing import SuperResolution
 from service.body import Form
 from service.identity import IdentityName
-from service.schemas import Camera, QualityOut, Time, bounded_json, from_json_text
+from service.schemas import Camera, JsonObject, Prefix, QualityOut, Time, from_json_text
 
 
 def _number_from_text(value: Any) -> Any:
@@ -22,32 +21,22 @@ Scale = Annotated[
 ]
 
 
-def _text(value: str) -> str:
-    if any(unicodedata.category(character) == "Cs" for character in value):
-        raise ValueError("half of a surrogate pair is no text")
-    return value
-
-
 def _scalars(value: dict[str, Any]) -> dict[str, Any]:
     for name, wanted in value.items():
         if not isinstance(wanted, str | int | float | None):
             raise ValueError(f"{name[:64]!r}: expected text, a number, true, false or null")
-        _text(f"{name}{wanted}")
     return value
 
 
-Prefix = Annotated[
-    str,
-    AfterValidator(_text),
-    AfterValidator(lambda text: unicodedata.normalize("NFC", text)),
-    Field(max_length=128),
-]
-MetadataFilter = Annotated[
-    dict[str, Any],
-    BeforeValidator(from_json_text),
-    AfterValidator(bounded_json),
-    AfterValidator(_scalars),
-]
+def _numbers(value: Any) -> Any:
+    if not isinstance(value, list) or not all(type(number) in (int, float) for number in value):
+        raise ValueError("expected a JSON array of numbers")
+    return value
+
+
+Cameras = Annotated[list[Camera], FailFast(), Field(max_length=256)]
+Numbers = Annotated[list[float], BeforeValidator(_numbers), BeforeValidator(from_json_text)]
+MetadataFilter = Annotated[JsonObject, AfterValidator(_scalars)]
 
 
 class ProbeForm(Form):
@@ -55,10 +44,12 @@ class ProbeForm(Form):
 
 
 class QueryForm(ProbeForm):
-    top_k: int | None = Field(None, ge=1, description="identities in the answer")
+    top_k: int | None = Field(
+        None, ge=1, description="identities in the answer; at most the setting max_top_k"
+    )
     min_score: float | None = Field(None, ge=-1, le=1, description="leaves out identities with a lower score")
-    camera: list[Camera] = Field([], description="only images of these cameras; may be repeated")
-    exclude_camera: list[Camera] = Field([], description="no images of these cameras; may be repeated")
+    camera: Cameras = Field([], description="only images of these cameras; may be repeated")
+    exclude_camera: Cameras = Field([], description="no images of these cameras; may be repeated")
     since: Time | None = Field(None, description="only images taken at this time or later (ISO 8601, UTC)")
     until: Time | None = Field(None, description="only images taken before this time")
     prefix: Prefix | None = Field(None, description="only identities whose name starts so")
@@ -77,7 +68,7 @@ class EmbedForm(ProbeForm):
 
 class VerifyForm(ProbeForm):
     identity: IdentityName | None = None
-    embedding: Annotated[list[float], BeforeValidator(from_json_text)] | None = Field(
+    embedding: Numbers | None = Field(
         None, description="a vector from /embed, as a JSON array, in place of an image"
     )
     bundle: str | None = Field(None, description="with `embedding`: the bundle id that came with it")

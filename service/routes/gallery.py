@@ -1,13 +1,12 @@
 """Who is enrolled: add, list, rename, remove."""
 
 from typing import Annotated
-from unicodedata import normalize
 
 from fastapi import APIRouter, Query, Request, Response
 
 from service.body import ImageCount, openapi_body, read_form
 from service.current import with_current_bundle
-from service.dependencies import Admin, Cursor, Enroller, IdentityDep, Limit, Reader, ServicesDep
+from service.dependencies import Admin, Enroller, IdentityDep, Paging, PagingDep, Reader, ServicesDep, paging
 from service.enrolment import enrol
 from service.problems import Kind, Problem, responses
 from service.schemas import (
@@ -17,6 +16,7 @@ from service.schemas import (
     IdentityImages,
     IdentityOut,
     ImageOut,
+    Prefix,
     Renamed,
     RenameForm,
 )
@@ -51,21 +51,19 @@ async def enrol_images(request: Request, services: ServicesDep, caller: Enroller
 async def list_identities(
     services: ServicesDep,
     _: Reader,
-    cursor: Cursor = None,
-    limit: Limit = 100,
-    prefix: Annotated[str, Query(max_length=128, description="only identities that start so")] = "",
+    page: Annotated[Paging, paging("prefix")],
+    prefix: Annotated[Prefix, Query(description="only identities that start so")] = "",
 ) -> Identities:
-    start = normalize("NFC", prefix)
-    page = await services.in_store(services.gallery.identities, cursor, limit, start)
-    found = [IdentityOut(identity=i.identity, images=i.images, cameras=list(i.cameras)) for i in page.items]
-    return Identities(identities=found, next_cursor=page.next_cursor)
+    listed = await services.in_store(services.gallery.identities, page.cursor, page.limit, prefix)
+    found = [IdentityOut(identity=i.identity, images=i.images, cameras=list(i.cameras)) for i in listed.items]
+    return Identities(identities=found, next_cursor=listed.next_cursor)
 
 
 @router.get("/gallery/{identity}", responses=responses(Kind.UNKNOWN_IDENTITY))
 async def list_images(
-    identity: IdentityDep, services: ServicesDep, _: Reader, cursor: Cursor = None, limit: Limit = 100
+    identity: IdentityDep, services: ServicesDep, _: Reader, page: PagingDep
 ) -> IdentityImages:
-    page = await services.in_store(services.gallery.images, identity, cursor, limit)
+    listed = await services.in_store(services.gallery.images, identity, page.cursor, page.limit)
     found = [
         ImageOut(
             image_id=record.image_id,
@@ -79,9 +77,9 @@ async def list_images(
             sha256=record.content_hash,
             media_type=record.media_type,
         )
-        for record in page.items
+        for record in listed.items
     ]
-    return IdentityImages(identity=identity, images=found, next_cursor=page.next_cursor)
+    return IdentityImages(identity=identity, images=found, next_cursor=listed.next_cursor)
 
 
 @router.patch(

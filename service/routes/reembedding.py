@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
 
-from service.dependencies import Admin, Cursor, Limit, ServicesDep
+from service.dependencies import Admin, PagingDep, ServicesDep
 from service.problems import Kind, responses
 from service.reembedding import Reembedder
 from service.schemas_reembedding import Job, MissingImage, MissingImages, ReembeddingState
@@ -39,10 +39,10 @@ async def begin_reembedding(request: Request, reembedder: ReembedderDep, caller:
 
 @router.get("/reembedding/missing", responses=responses(Kind.NO_REEMBEDDING))
 async def missing_images(
-    services: ServicesDep, reembedder: ReembedderDep, _: Admin, cursor: Cursor = None, limit: Limit = 100
+    services: ServicesDep, reembedder: ReembedderDep, _: Admin, paging: PagingDep
 ) -> MissingImages:
     """What has no stored picture, or an unusable one. Enrol it again while the job is running, and it is in."""
-    page = await services.in_store((await reembedder.job()).missing, cursor, limit)
+    page = await services.in_store((await reembedder.job()).missing, paging.cursor, paging.limit)
     images = [
         MissingImage(image_id=m.image_id, identity=m.identity, filename=m.filename, reason=m.reason)
         for m in page.items

@@ -145,7 +145,7 @@ def test_too_many_files(client: httpx.Client, live: object) -> None:
     files = [("images", (f"{n}.jpg", JPEG)) for n in range(65)]
     check(client.post("/gallery", files=files, data={"identity": "x"}), 422, "invalid-fields")
     files += [("images", (f"{n}.jpg", JPEG)) for n in range(65)]
-    check(client.post("/gallery", files=files, data={"identity": "x"}), 400, "invalid-request")
+    check(client.post("/gallery", files=files, data={"identity": "x"}), 422, "invalid-fields")
 
 
 @pytest.mark.usefixtures("untouched")

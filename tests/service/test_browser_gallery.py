@@ -94,7 +94,7 @@ def test_an_identity_is_renamed_or_left_as_it_is(
     rename.click()
     page.fill("#ask input", "..")
     page.click("#ask button:text-is('Rename')")
-    says(page, "#gallery-message.bad", "'.' and '..' cannot be part of an address")
+    says(page, "#gallery-message.bad", "must not be '.' or '..', which cannot be part of an address")
 
 
 def test_two_identities_become_one_only_after_a_warning(

@@ -2,6 +2,7 @@
 
 import re
 from importlib.resources import files
+from typing import Any
 
 import httpx
 import pytest
@@ -48,6 +49,16 @@ def test_every_operation_describes_its_body_and_its_problems(client: httpx.Clien
     known = {"images", "top_k", "min_score", "camera", "exclude_camera", "since", "until", "prefix", "rerank"}
     assert {*known, "metadata"} <= fields["properties"].keys()
     assert fields["required"] == ["images"]
+    assert fields["properties"]["images"]["maxItems"] == 64  # the setting
+    names = [body["properties"]["identity"] for body in _bodies(api, "/gallery")]
+    assert names and all((name["minLength"], name["maxLength"]) == (1, 128) for name in names)
+    assert "null" not in str(_bodies(api, "/verify")[0]) and "null" in str(_bodies(api, "/verify")[1])
+
+
+def _bodies(api: dict[str, Any], path: str) -> list[dict[str, Any]]:
+    """As a form and as JSON."""
+    content = api["paths"][path]["post"]["requestBody"]["content"]
+    return [content[kind]["schema"] for kind in ("multipart/form-data", "application/json")]
 
 
 def test_every_reference_in_the_openapi_resolves(client: httpx.Client) -> None:
