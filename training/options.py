@@ -17,10 +17,11 @@ Protocol = Annotated[str, typer.Option(help="all, c1 or native; empty: the datas
 Split = Annotated[
     int | None,
     typer.Option(
-        help="number of a split, where there are several (default 0); of `own`: train on half of the people"
+        help="number of a split, where there are several (default 0); of `own`: train on half of the people",
+        min=0,
     ),
 ]
-Seed = Annotated[int, typer.Option(help="of the down-sampling factors")]
+Seed = Annotated[int, typer.Option(help="of the down-sampling factors, and of single_shot's draws", min=0)]
 ManifestFile = Annotated[
     Path | None, typer.Option("--manifest", help="use this manifest; it is written where it does not exist")
 ]

@@ -6,6 +6,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from training.config import ConfigError
+from training.data.records import DatasetError
 from training.seeds import numpy_generator
 
 Indices = NDArray[np.int64]
@@ -15,7 +17,8 @@ class PKSampler:
     """Batches as a function of the step: a run resumed at any step draws the batches it would have drawn.
 
     An epoch visits every identity once per pass and each identity's images in a fresh order, without replacement
-    while they last; an identity with fewer than K images repeats them.
+    while they last; an identity with fewer than K images repeats them. Raises DatasetError, and ConfigError for a
+    batch of one identity.
     """
 
     def __init__(
@@ -23,13 +26,14 @@ class PKSampler:
     ) -> None:
         labels = np.asarray(identities)
         if labels.ndim != 1 or not len(labels):
-            raise ValueError("there are no training images")
+            raise DatasetError("there are no training images")
         self._images = [np.flatnonzero(labels == identity) for identity in np.unique(labels)]
         if len(self._images) < 2:
-            raise ValueError("training needs at least two identities")
+            raise DatasetError("training needs at least two identities")
         if identities_per_batch < 2:
-            raise ValueError(
-                "a batch needs at least two identities: each image needs another person to differ from"
+            raise ConfigError(
+                "a batch needs at least two identities, each image another person to differ from: "
+                "raise identities_per_batch"
             )
         self.identities = min(identities_per_batch, len(self._images))
         self._k, self._seed = per_identity, seed

@@ -6,7 +6,9 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+import torch
 import typer
+from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from model.bundle.runtime import Bundle
@@ -184,3 +186,26 @@ def test_mistakes_are_one_sentence(
 ) -> None:
     places = {"MARKET": str(market), "BUNDLE": str(tiny_bundle)}
     assert message in refused(*(places.get(argument, argument) for argument in arguments))
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--far", "0"], "a false-accept rate lies between 0 and 1"),
+        (["--far", "0.01", "--far", "10"], "such as 0.001; not 10"),
+        (["--repeats", "0"], "--repeats"),
+        (["--seed", "-1"], "--seed"),
+        (["--split", "-1"], "--split"),
+        (["--rerank", "--sheet", "s.html"], "leave out --rerank or --sheet"),
+    ],
+)
+def test_an_option_that_cannot_be_is_refused_at_once(
+    words: list[str], sentence: str, tiny_bundle: Path
+) -> None:
+    assert sentence in refused("evaluate", "absent", "--bundle", tiny_bundle, *words)
+
+
+def test_what_is_no_resnet_is_refused_in_a_sentence(market: Path, tmp_path: Path) -> None:
+    save_file({"conv1.weight": torch.zeros(64, 3, 7, 7)}, tmp_path / "w.safetensors")
+    words = ["--baseline", tmp_path / "w.safetensors", "--no-strict-counts", "--device", "cpu"]
+    assert "w.safetensors: not a ResNet-50" in " ".join(refused("evaluate", market, *words).split())

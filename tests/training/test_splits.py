@@ -9,7 +9,7 @@ import torch
 from typer.testing import CliRunner
 
 from tests.support.tiny_networks import TINY_MODEL
-from tests.training.lookalike import make_caviar, make_market1501, make_viper
+from tests.training.lookalike import make_caviar, make_market1501, make_own, make_viper
 from tests.training.test_every_dataset import CASES, SIZE, command, train_and_evaluate
 from tests.training.test_every_dataset import recipes as recipes
 from training.cli import app
@@ -141,3 +141,23 @@ def test_a_kl_term_without_side_branches_is_refused(recipes: Path, tmp_path: Pat
     words = ["dgrl", make_market1501(tmp_path / "data"), "--bilinear", "--no-strict-counts"]
     words += ["--start-from", recipes / "start.safetensors", "--recipe", tmp_path / "kl.toml"]
     assert "set losses.mutual = 0 where" in refused(*words, "--out", tmp_path / "out")
+
+
+def test_one_person_to_train_on_is_refused(recipes: Path, tmp_path: Path) -> None:
+    words = [
+        make_own(tmp_path / "own", train=1, test=3) / "images",
+        "--dataset",
+        "own",
+        "--out",
+        tmp_path / "out",
+    ]
+    start = ["--recipe", recipes / "dgrl.toml", "--start-from", recipes / "start.safetensors"]
+    assert "training needs at least two identities" in refused("dgrl", *words, "--bilinear", *start)
+
+
+def test_losses_that_are_all_off_are_refused(recipes: Path, tmp_path: Path) -> None:
+    off = "[losses]\nidentity = 0.0\nwrt = 0.0\nshallow = 0.0\n"
+    (tmp_path / "off.toml").write_text((recipes / "dgrl.toml").read_text().replace("[losses]\n", off))
+    words = ["dgrl", make_market1501(tmp_path / "data"), "--bilinear", "--no-strict-counts"]
+    words += ["--start-from", recipes / "start.safetensors", "--recipe", tmp_path / "off.toml"]
+    assert "every loss is turned off" in refused(*words, "--out", tmp_path / "out")

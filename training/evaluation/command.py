@@ -42,7 +42,17 @@ HRReference = Annotated[
     ),
 ]
 Rcan = Annotated[list[Path] | None, typer.Option(help="RCAN weights for a checkpoint; may be repeated")]
-Rates = Annotated[list[float] | None, typer.Option("--far", help="false-accept rates; may be repeated")]
+
+
+def _rates(given: list[float] | None) -> list[float] | None:
+    if wrong := [rate for rate in given or () if not 0 < rate < 1]:
+        raise typer.BadParameter(f"a false-accept rate lies between 0 and 1, such as 0.001; not {wrong[0]:g}")
+    return given
+
+
+Rates = Annotated[
+    list[float] | None, typer.Option("--far", help="false-accept rates; may be repeated", callback=_rates)
+]
 ProviderOption = Annotated[Provider, typer.Option(help="what runs a bundle")]
 PrecisionOption = Annotated[Precision, typer.Option(help="auto is the fastest that the provider has")]
 Device = Annotated[str, typer.Option(help="what runs checkpoint and baseline: auto, cpu, cuda")]
@@ -66,7 +76,7 @@ def evaluate(
     seed: Seed = 0,
     manifest: ManifestFile = None,
     scorers: Annotated[list[ScorerName] | None, typer.Option("--scorer", help="may be repeated")] = None,
-    repeats: Annotated[int, typer.Option(help="draws of single_shot")] = 10,
+    repeats: Annotated[int, typer.Option(help="draws of single_shot", min=1)] = 10,
     variants: Annotated[
         list[Variant] | None, typer.Option("--variant", help="how probes reach the encoder; may be repeated")
     ] = None,
@@ -98,6 +108,8 @@ def evaluate(
             raise typer.BadParameter(
                 "a bundle's results and calibration are those without --flip and --rerank"
             )
+        if rerank and sheet is not None:
+            raise typer.BadParameter("a sheet shows the ranking by score: leave out --rerank or --sheet")
         used = open_manifest(
             data,
             file=manifest,

@@ -16,6 +16,7 @@ from model.embedder import Embedder
 from model.pretrained import load_imagenet
 from model.rcan import RCAN, to_pixels
 from model.resnet import Bottleneck, make_stage
+from model.weights import WeightsError
 from training.config import HR_REFERENCE, Precision
 from training.device import Normalise, autocast, channels_last, pixels_to_tensor
 from training.evaluation.encoders import LOW_RESOLUTION, Vectors
@@ -98,7 +99,7 @@ class ImageNetEncoder:
         missing, unexpected = network.load_state_dict(state, strict=False)
         absent = [name for name in missing if not name.endswith("num_batches_tracked")]
         if absent or unexpected:
-            raise ValueError(
+            raise WeightsError(
                 f"{weights}: not a ResNet-50 (missing {absent[:3]}, unexpected {unexpected[:3]})"
             )
         self._device, self._precision = torch.device(device), precision

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from model.dgrl import DGRLOutput
-from training.config import LossConfig
+from training.config import ConfigError, LossConfig
 from training.distributed import ALONE, Ranks
 from training.losses.identity import identity_loss
 from training.losses.mutual import mutual_loss
@@ -41,7 +41,7 @@ def total_loss(output: DGRLOutput, labels: Tensor, config: LossConfig, ranks: Ra
     if config.mutual:
         terms["mutual"] = config.mutual * mutual_loss([branch.logits for branch in output.branches])
     if not terms:
-        raise ValueError("every loss is turned off: there is nothing to train")
+        raise ConfigError("every loss is turned off: there is nothing to train; set a weight in [losses]")
     return Losses(torch.stack(list(terms.values())).sum(), terms)
 
 
