@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from index import validation
-from index.cursor import check_limit, read_cursor, write_cursor
+from index.cursor import check_limit, read_number, write_cursor
 from index.types import AuditLine, Page
 
 
@@ -27,8 +27,7 @@ def record(tx: sqlite3.Connection, actor: str | None, action: str, **detail: Any
 
 def lines(tx: sqlite3.Connection, cursor: str | None, limit: int) -> Page[AuditLine]:
     """From the oldest to the newest."""
-    after = read_cursor("audit", cursor)
-    start = int(after) if after is not None and after.isdecimal() else 0
+    start = read_number("audit", cursor)
     query = "SELECT id, at, actor, action, detail FROM audit WHERE id > ? ORDER BY id LIMIT ?"
     rows = tx.execute(query, (start, check_limit(limit) + 1)).fetchall()
     items = tuple(

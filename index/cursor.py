@@ -5,6 +5,8 @@ import binascii
 
 from index.errors import InvalidCursor
 
+_TOO_GREAT = 2**63
+
 
 def write_cursor(kind: str, last: str) -> str:
     return base64.urlsafe_b64encode(f"{kind}:{last}".encode()).decode()
@@ -21,6 +23,17 @@ def read_cursor(kind: str, cursor: str | None) -> str | None:
     if found != kind:
         raise InvalidCursor(f"{cursor!r} is not a cursor of this listing")
     return last
+
+
+def read_number(kind: str, cursor: str | None, start: int = 0) -> int:
+    """The number of the last entry of the page before; `start` at the start. Of a listing in order of numbers."""
+    last = read_cursor(kind, cursor)
+    if last is None:
+        return start
+    number = int(last) if last.isascii() and last.isdecimal() and len(last) < 20 else _TOO_GREAT
+    if number >= _TOO_GREAT:
+        raise InvalidCursor(f"{cursor!r} is not a cursor of this listing")
+    return number
 
 
 def check_limit(limit: int) -> int:

@@ -5,7 +5,7 @@ import sqlite3
 from typing import Any
 
 from index import validation
-from index.cursor import check_limit, read_cursor, write_cursor
+from index.cursor import check_limit, read_cursor, read_number, write_cursor
 from index.errors import UnknownIdentity, UnknownImage
 from index.store import find_identity
 from index.types import Counts, IdentitySummary, Image, ImageRecord, Page
@@ -53,9 +53,8 @@ _RECORD = (
 
 def images(tx: sqlite3.Connection, identity: str, cursor: str | None, limit: int) -> Page[ImageRecord]:
     """In order of enrolment."""
-    after = read_cursor("image", cursor)
+    start = read_number("image", cursor)
     owner = _known(tx, identity)
-    start = 0 if after is None else image_row(after)
     query = f"{_RECORD} WHERE i.identity = ? AND i.id > ? ORDER BY i.id LIMIT ?"
     rows = tx.execute(query, (owner, start, check_limit(limit) + 1)).fetchall()
     items = tuple(_record(row) for row in rows[:limit])

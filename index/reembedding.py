@@ -11,7 +11,7 @@ import numpy as np
 
 from index import audit, schema, spaces, store, validation
 from index.core import Core
-from index.cursor import check_limit, read_cursor, write_cursor
+from index.cursor import check_limit, read_number, write_cursor
 from index.errors import GalleryError, IncompleteReembedding, ReembeddingUnderWay
 from index.schema import vector_table
 from index.types import Image, Missing, Page, Pending, Progress, Vectors
@@ -80,8 +80,7 @@ class Reembedding:
 
     def missing(self, cursor: str | None = None, limit: int = 100) -> Page[Missing]:
         """What must be enrolled again, as there is no picture, or one that cannot be embedded."""
-        after = read_cursor("missing", cursor)
-        start = int(after) if after is not None and after.isdecimal() else 0
+        start = read_number("missing", cursor)
         with self._core.database.reading() as tx:
             rows = tx.execute(_missing(self._space), (start, check_limit(limit) + 1)).fetchall()
         items = tuple(Missing(str(row[0]), *row[1:]) for row in rows[:limit])

@@ -7,8 +7,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from index import schema, selection, spaces, store, validation
 from index.database import connect_read_only, lock, sync_file, sync_folder
 from index.errors import GalleryError, GalleryUnavailable
@@ -184,6 +182,6 @@ def _stored(row: tuple[Any, ...], pictures: bool) -> Stored:
     vector, media_type, data = row[10:]
     return Stored(
         image, identity, content_hash, camera, captured, enrolled, bool(flagged), parsed(quality), parsed(metadata),
-        filename, bytes(np.frombuffer(vector, np.float16).tobytes()),
+        filename, bytes(vector),
         Image(data, media_type) if pictures and media_type is not None else None,
     )  # fmt: skip

@@ -11,7 +11,7 @@ What is guaranteed, and what is not:
 - A deletion or a rename that was cut short is finished by whichever service sees it first, after about a minute while
   one runs. Until then an image is under its old name or its new one, never under both.
 - A deleted image does not come back, also when it is renamed at the same moment by another service.
-- Two services that enrol the same picture for the same person at the same moment may both store it.
+- Two services that enrol the same picture for the same person before one sees the other's change may both store it.
 - A search reads twice: if another service deletes or renames meanwhile, it is made again.
 
 Pictures: see `index.milvus.pictures`. Not offered: re-embedding (bring it to an embedded gallery and back).
@@ -28,7 +28,7 @@ import numpy as np
 
 from index import validation
 from index.audit import SearchCounts
-from index.cursor import check_limit, read_cursor, write_cursor
+from index.cursor import check_limit, read_number, write_cursor
 from index.errors import GalleryError, NotOffered, UnknownIdentity, UnknownImage, WrongBundle
 from index.gallery import NO_FILTERS
 from index.listing import image_row
@@ -231,8 +231,7 @@ class MilvusGallery:
         return self._parts.people.page(cursor, limit, prefix)
 
     def images(self, identity: str, cursor: str | None = None, limit: int = 100) -> Page[ImageRecord]:
-        after = read_cursor("image", cursor)
-        start, limit = 0 if after is None else image_row(after), min(check_limit(limit), _MOST_LISTED)
+        start, limit = read_number("image", cursor), min(check_limit(limit), _MOST_LISTED)
         own = rows.one_of("identity", [identity])
         found = self._connection.read(self._images, f"{own} and id > {start}", rows.RECORD, limit + 1)
         if not found:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from index import validation
-from index.cursor import check_limit, read_cursor, write_cursor
+from index.cursor import check_limit, read_number, write_cursor
 from index.errors import GalleryUnavailable
 from index.milvus.connection import MAX_LIST, Connection, Row
 from index.milvus.marks import CLOSED, OPEN, SERVICE
@@ -116,8 +116,7 @@ class Journal:
             yield [_line(row) for row in page]
 
     def lines(self, cursor: str | None, limit: int) -> Page[AuditLine]:
-        after = read_cursor("audit", cursor)
-        start = int(after) if after is not None and after.isdecimal() else -1
+        start = read_number("audit", cursor, -1)
         condition = f"id > {start} and state < {SERVICE} and action != 'drop'"
         rows = self._connection.read(self._collection, condition, FIELDS, check_limit(limit) + 1)
         items = tuple(shown(_line(row)) for row in rows[:limit])

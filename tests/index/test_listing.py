@@ -16,6 +16,7 @@ from index import (
     UnknownIdentity,
     UnknownImage,
 )
+from index.cursor import write_cursor
 from tests.index.conftest import EVERY, Opener
 from tests.index.people import one_hot, unit
 
@@ -180,6 +181,16 @@ def test_a_page_is_not_shifted_by_changes_before_it(open_it: Opener) -> None:
     gallery.remove_identity("c")
     gallery.add([Enrolment("aa", one_hot(16), "x")])
     assert [item.identity for item in gallery.identities(page.next_cursor).items] == ["d", "e", "f"]
+
+
+@pytest.mark.parametrize("last", ["", "x", "-5", "٣", "1.0", "9" * 19, "9" * 5000])
+def test_a_cursor_that_is_no_number_where_one_is_expected(open_it: Opener, last: str) -> None:
+    gallery = open_it()
+    gallery.add([Enrolment("a", one_hot(16), "x")])
+    with pytest.raises(InvalidCursor):
+        gallery.audit(write_cursor("audit", last))
+    with pytest.raises(InvalidCursor):
+        gallery.images("a", write_cursor("image", last))
 
 
 def test_bad_cursors_and_limits(open_it: Opener) -> None:
