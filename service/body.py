@@ -173,10 +173,10 @@ def openapi_body(form: type[Form], count: ImageCount) -> dict[str, Any]:
         ),
         "application/json": content({"type": "string", "format": "byte", "description": "base64"}, fields),
     }
-    if not count.most:
-        return {"requestBody": {"required": True, "content": kinds}}
-    kinds["image/*"] = {"schema": {"type": "string", "format": "binary"}}
-    text = "With image/* the body is the one image, and the other fields stand in the query string."
+    text = "An empty field of a form counts as left out."
+    if count.most:
+        kinds["image/*"] = {"schema": {"type": "string", "format": "binary"}}
+        text += " With image/* the body is the one image, and the other fields stand in the query string."
     return {"requestBody": {"required": True, "description": text, "content": kinds}}
 
 

@@ -13,6 +13,7 @@ function draw(path, method, operation) {
   title.append(element("span", method.toUpperCase(), "method"), element("code", path), ` ${operation.description ?? ""}`);
   entry.append(title);
   const rows = [...(operation.parameters ?? []).map(parameter), ...body(operation.requestBody)];
+  if (operation.requestBody) entry.append(element("p", operation.requestBody.description));
   if (rows.length) entry.append(table(["field", "in", "type", "meaning"], rows));
   entry.append(table(["status", "answer"], Object.entries(operation.responses).map(answer)));
   return entry;

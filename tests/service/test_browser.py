@@ -302,4 +302,5 @@ def test_the_reference_is_drawn_from_the_openapi(client: httpx.Client, live: Liv
         assert f"<code>{path}</code>" in text
         for operation in methods.values():
             assert operation.get("description", "") in text
+            assert operation.get("requestBody", {}).get("description", "") in text
     assert "min_score" in text and "Reading openapi.json" not in text
