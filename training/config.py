@@ -87,6 +87,11 @@ class DGRLRecipe:
     checkpoint_minutes: float = 4.0
     log_steps: int = 10
 
+    def __post_init__(self) -> None:
+        _check_positive(self, "epochs", "identities_per_batch", "pairs_per_identity", "log_steps")
+        if not 0 <= self.ema < 1:
+            raise ConfigError(f"ema is a decay from 0 (none) to below 1, not {self.ema}")
+
 
 @dataclass(frozen=True, slots=True)
 class RCANRecipe:
@@ -105,6 +110,9 @@ class RCANRecipe:
     checkpoint_minutes: float = 4.0
     measure_steps: int = 2000  # PSNR on validation images this often; the best weights are kept
     log_steps: int = 20
+
+    def __post_init__(self) -> None:
+        _check_positive(self, "height", "width", "epochs", "batch", "measure_steps", "log_steps")
 
 
 def load_recipe(default: RecipeT, path: Path | None) -> RecipeT:
@@ -146,8 +154,8 @@ def _converted(kind: Any, current: Any, value: Any, where: str) -> Any:
         if value not in get_args(kind):
             raise ConfigError(f"{where} is one of {', '.join(map(str, get_args(kind)))}, not {value!r}")
         return value
-    if get_origin(kind) is tuple and isinstance(value, list):
-        return tuple(value)
+    if get_origin(kind) is tuple:
+        return _sequence(get_args(kind), value, where)
     if kind is float and type(value) is int:
         return float(value)
     if kind is int and type(value) is float:
@@ -155,6 +163,22 @@ def _converted(kind: Any, current: Any, value: Any, where: str) -> Any:
     if type(value) is not (get_origin(kind) or kind):
         raise ConfigError(f"{where} is of type {getattr(kind, '__name__', kind)}, not {value!r}")
     return value
+
+
+def _sequence(kinds: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
+    """A list as a tuple of `kinds`; the last one may be an ellipsis."""
+    if not isinstance(value, list):
+        raise ConfigError(f"{where} is a list, not {value!r}")
+    each = [kinds[0]] * len(value) if kinds[-1] is Ellipsis else kinds
+    if len(each) != len(value):
+        raise ConfigError(f"{where} has {len(each)} values, not {value!r}")
+    return tuple(_converted(kind, None, item, where) for kind, item in zip(each, value, strict=True))
+
+
+def _check_positive(record: Any, *names: str) -> None:
+    for name in names:
+        if not getattr(record, name) > 0:
+            raise ConfigError(f"{name} must be more than 0, not {getattr(record, name)}")
 
 
 def as_json(record: Any) -> dict[str, Any]:

@@ -56,6 +56,13 @@ def test_a_near_miss_is_suggested() -> None:
         ({"model": {"restormer_block": {"heads": 5}}}, "must be a multiple of heads"),
         ({"precision": "float8"}, "precision is one of float32, bfloat16"),
         ({"optimiser": {"kind": "adam"}}, "kind is one of sgd, adamw"),
+        ({"optimiser": {"milestones": 30}}, "milestones is a list, not 30"),
+        ({"optimiser": {"milestones": ["a"]}}, "milestones is of type float, not 'a'"),
+        ({"hr_reference": [256]}, r"hr_reference has 2 values, not \[256\]"),
+        ({"hr_reference": [256.5, 128]}, "hr_reference is a whole number"),
+        ({"epochs": 0}, "here: epochs must be more than 0, not 0"),
+        ({"log_steps": 0}, "log_steps must be more than 0"),
+        ({"ema": 1.0}, "ema is a decay from 0"),
     ],
 )
 def test_a_wrong_value_is_named(values: dict[str, object], message: str) -> None:
@@ -66,6 +73,7 @@ def test_a_wrong_value_is_named(values: dict[str, object], message: str) -> None
 def test_whole_numbers_serve_as_fractions_and_lists_as_tuples() -> None:
     recipe = overlay(DGRLRecipe(), {"epochs": 3, "optimiser": {"milestones": [1, 2]}}, "here")
     assert (recipe.epochs, recipe.optimiser.milestones) == (3.0, (1, 2))
+    assert {type(milestone) for milestone in recipe.optimiser.milestones} == {float}
 
 
 def test_broken_and_missing_files_are_named(tmp_path: Path) -> None:
