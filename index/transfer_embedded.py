@@ -40,9 +40,11 @@ class EmbeddedReader:
             self._tx = connect_read_only(self._path)
             schema.check(self._tx, str(self._path))
             self._take_space()
-        except sqlite3.Error as error:
+        except BaseException as error:
             self.close()
-            raise GalleryUnavailable(f"{self._path} cannot be read: {error}") from error
+            if isinstance(error, sqlite3.Error):
+                raise GalleryUnavailable(f"{self._path} cannot be read: {error}") from error
+            raise
 
     def _take_space(self) -> None:
         space = spaces.active(self._tx)
@@ -115,14 +117,20 @@ class EmbeddedWriter(EmbeddedReader):
         return int(self._tx.execute("SELECT ifnull(max(id), 0) FROM images").fetchone()[0])
 
     def put(self, images: Sequence[Stored]) -> None:
-        self._tx.execute("BEGIN IMMEDIATE")
-        try:
+        with self._transaction():
             for one in images:
                 self._insert(one)
             store.next_generation(self._tx)
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._tx.execute("BEGIN IMMEDIATE")
+        try:
+            yield
             self._tx.execute("COMMIT")
         except BaseException:
-            self._tx.execute("ROLLBACK")
+            if self._tx.in_transaction:
+                self._tx.execute("ROLLBACK")
             raise
 
     def _insert(self, one: Stored) -> None:
@@ -152,15 +160,14 @@ class EmbeddedWriter(EmbeddedReader):
         return int(self._tx.execute(f"SELECT id FROM {table} WHERE name = ?", (name,)).fetchone()[0])
 
     def put_lines(self, lines: Sequence[StoredLine]) -> None:
-        self._tx.execute("BEGIN IMMEDIATE")
-        for line in lines:
-            if not line.hidden:
-                detail = validation.to_json("detail", line.detail)
-                values = (line.number, line.at, line.actor, line.action, detail)
-                self._tx.execute("INSERT OR IGNORE INTO audit VALUES (?, ?, ?, ?, ?)", values)
-            for image in deleted_by(line):
-                self._tx.execute("INSERT OR IGNORE INTO deletions VALUES (?, ?)", (image, line.at))
-        self._tx.execute("COMMIT")
+        with self._transaction():
+            for line in lines:
+                if not line.hidden:
+                    detail = validation.to_json("detail", line.detail)
+                    values = (line.number, line.at, line.actor, line.action, detail)
+                    self._tx.execute("INSERT OR IGNORE INTO audit VALUES (?, ?, ?, ?, ?)", values)
+                for image in deleted_by(line):
+                    self._tx.execute("INSERT OR IGNORE INTO deletions VALUES (?, ?)", (image, line.at))
 
     def complete(self) -> None:
         self._tx.close()

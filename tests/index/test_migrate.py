@@ -1,5 +1,7 @@
 """A gallery moves to Milvus and back: same images, same rankings, same audit log; also when it is cut short."""
 
+import contextlib
+import sqlite3
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -137,6 +139,16 @@ def test_what_is_not_a_migration(source: str, uri: str, tmp_path: Path) -> None:
     for one, other in ((source, uri), (uri, source)):
         with pytest.raises(GalleryError, match=r"holds images already|exists already"):
             migrate(one, other)
+
+
+def test_a_source_that_is_refused_is_let_go_of(tmp_path: Path) -> None:
+    """Its lock as well: the second time it is refused for the same reason, not for being in use."""
+    source = tmp_path / "other.db"
+    with contextlib.closing(sqlite3.connect(source)) as file:
+        file.execute("CREATE TABLE x (y)")
+    for _ in range(2):
+        with pytest.raises(GalleryUnavailable, match="not a gallery"):
+            migrate(f"sqlite:///{source}", f"sqlite:///{tmp_path / 'target.db'}")
 
 
 def test_a_copy_that_is_not_equal_is_told(source: str, uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
