@@ -1,5 +1,6 @@
 """Decoded images held once: an uint8 array on disk, mapped into memory, keyed by what it was made from."""
 
+import fcntl
 import hashlib
 import json
 import os
@@ -29,8 +30,19 @@ def fitted(image: Pixels, size: Size) -> Pixels:
 
 
 def write_packed(path: Path, images: Iterator[Pixels], count: int, size: Size) -> Pixels:
-    """Write `count` images of one size as .npy, atomically, and map it."""
+    """Write `count` images of one size as .npy, atomically, and map it.
+
+    Of several runs that want the same file at once one writes it, and the others wait.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(path.name + ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.is_file():
+            _write(path, images, count, size)
+    return read_packed(path)
+
+
+def _write(path: Path, images: Iterator[Pixels], count: int, size: Size) -> None:
     temporary = path.with_name(path.name + ".tmp")
     packed = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=(count, *size, 3))
     for position, image in enumerate(images):
@@ -40,7 +52,6 @@ def write_packed(path: Path, images: Iterator[Pixels], count: int, size: Size) -
     with temporary.open("rb+") as file:
         os.fsync(file.fileno())
     temporary.replace(path)
-    return read_packed(path)
 
 
 def read_packed(path: Path) -> Pixels:

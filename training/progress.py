@@ -15,7 +15,8 @@ class Progress:
     """Counts images, prints a line every `every` steps and writes the same figures for TensorBoard."""
 
     def __init__(self, folder: Path, *, steps: int, first: int, every: int, silent: bool = False) -> None:
-        self._writer = None if silent else SummaryWriter(str(folder))
+        # TensorBoard leaves out what a run that was cut off wrote after its checkpoint
+        self._writer = None if silent else SummaryWriter(str(folder), purge_step=first + 1 if first else None)
         self._steps, self._every = steps, every
         self._started = self._since = time.monotonic()
         self._first, self._images = first, 0
