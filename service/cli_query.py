@@ -14,7 +14,9 @@ from service.schemas_query import QueryAnswer
 
 def query(
     images: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="crops of one person")],
-    top_k: Annotated[int, typer.Option(help="identities to print")] = 10,
+    top_k: Annotated[
+        int | None, typer.Option(help="identities to print; by default as the service is set")
+    ] = None,
     camera: Annotated[list[str] | None, typer.Option(help="only images of this camera; repeatable")] = None,
     prefix: Annotated[str, typer.Option(help="only identities that start so")] = "",
     rerank: Annotated[bool, typer.Option("--rerank", help="k-reciprocal order of the best")] = False,

@@ -1,5 +1,6 @@
 """A small client: the HTTP interface with every page of a listing, and retries when the service is busy."""
 
+import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -109,7 +110,7 @@ class Client:
         self._send("DELETE", "/reembedding")
 
     def model(self) -> dict[str, Any]:
-        return dict(httpx.Response(200, content=self._get("/model", {})).json())
+        return dict(json.loads(self._get("/model", {})))
 
     def _pages(self, kind: type[P], path: str, params: Mapping[str, str]) -> Iterator[P]:
         asked = dict(params)

@@ -1,4 +1,4 @@
-"""How long a request may take, decided once at its start."""
+"""How long a request may take, counted from when its body is in."""
 
 import time
 from dataclasses import dataclass

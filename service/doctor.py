@@ -13,6 +13,7 @@ from service.version import version
 
 _PACKAGES = ("onnxruntime-openvino", "onnxruntime-gpu", "onnxruntime", "faiss-cpu", "faiss-gpu")
 _ALWAYS = ("numpy", "pillow", "fastapi", "pydantic", "uvicorn")
+_GPU_S = 20
 _FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 
 
@@ -74,5 +75,8 @@ def _gpu() -> str:
     if tool is None:
         return "none (no nvidia-smi)"
     query = [tool, "--query-gpu=name,driver_version,compute_cap,memory.total", "--format=csv,noheader"]
-    done = subprocess.run(query, capture_output=True, text=True, timeout=20, check=False)
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, timeout=_GPU_S, check=False)
+    except subprocess.TimeoutExpired:
+        return f"nvidia-smi gave no answer within {_GPU_S} s: the driver hangs"
     return done.stdout.strip().replace("\n", "; ") or done.stderr.strip() or "none"

@@ -156,7 +156,6 @@ def kind_of(error: Exception) -> Kind:
 _KINDS_OF_STATUSES = {
     404: Kind.NOT_FOUND,
     405: Kind.METHOD_NOT_ALLOWED,
-    413: Kind.BODY_TOO_LARGE,
 }
 
 Handler = Callable[[Request, Any], Awaitable[JSONResponse]]

@@ -18,6 +18,7 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "X-Frame-Options": "DENY",
+    "Cross-Origin-Resource-Policy": "same-origin",  # no other site shows, or measures, a picture of the gallery
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'",  # forms are sent by script, or not at all
 }

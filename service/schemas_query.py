@@ -71,7 +71,9 @@ class VerifyForm(ProbeForm):
     embedding: Numbers | None = Field(
         None, description="a vector from /embed, as a JSON array, in place of an image"
     )
-    bundle: str | None = Field(None, description="with `embedding`: the bundle id that came with it")
+    bundle: str | None = Field(
+        None, max_length=64, description="with `embedding`: the bundle id that came with it"
+    )
 
 
 class ProbeOut(BaseModel):

@@ -82,11 +82,13 @@ class Settings(BaseSettings):
     lanes: int = Field(1, ge=1, le=16, description="inferences that run at the same time")
     max_batch: int = Field(8, ge=1, le=256, description="most images in one inference")
     queue_images: int = Field(256, ge=1, le=100_000, description="images in work or waiting before 429")
-    deadline_s: float = Field(30, gt=0, le=3600, description="seconds from a request's start to 504")
+    deadline_s: float = Field(
+        30, gt=0, le=3600, description="seconds from a request's arrival, all of it, to 504"
+    )
     decode_threads: int = Field(
         0, ge=0, le=256, description="threads that decode and resize; 0 for all cores"
     )
-    check_memory: bool = Field(True, description="refuse to start when the gallery would not fit in memory")
+    check_memory: bool = Field(True, description="refuse to start when the bundle would not fit in memory")
 
     max_body_bytes: int = Field(20 * MIB, ge=1024, le=1024 * MIB, description="largest request body")
     body_timeout_s: float = Field(60, gt=0, le=3600, description="seconds a request body may take to arrive")

@@ -53,9 +53,7 @@ def _open(settings: Settings) -> Services:
     gallery, served, other = _gallery(settings, bundles)
     try:
         services = _assemble(settings, gallery, served, other, gate)
-        first_key = (
-            gate.first_key()
-        )  # shown once: only when nothing can fail any more between writing and showing it
+        first_key = gate.first_key()  # last, as it is shown once: nothing can fail any more in between
     except BaseException:
         gallery.close()
         raise

@@ -5,7 +5,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -149,6 +149,33 @@ def test_doctor_version_and_settings() -> None:
         assert name in report.stdout
     assert runner.invoke(app, ["version"]).exit_code == 0
     assert "DGRL_MAX_BODY_BYTES=20971520" in runner.invoke(app, ["settings"]).stdout
+
+
+def test_doctor_does_not_wait_for_a_driver_that_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\nexec sleep 600\n", encoding="utf-8")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr("service.doctor._GPU_S", 1)
+    report = CliRunner().invoke(app, ["doctor"])
+    assert report.exit_code == 0 and "nvidia-smi gave no answer within 1 s" in report.stdout
+
+
+def test_a_query_prints_as_many_identities_as_the_service_is_set_to(
+    serve: Callable[..., Live], tmp_path: Path
+) -> None:
+    live = serve(top_k=2)
+    crop = tmp_path / "crop.png"
+    crop.write_bytes(encoded(person(1)))
+    with live.client() as client:
+        for seed in range(4):
+            files = {"images": encoded(person(seed))}
+            client.post("/gallery", files=files, data={"identity": f"person-{seed}"}).raise_for_status()
+    for options, expected in (([], 2), (["--top-k", "3"], 3)):
+        done = CliRunner().invoke(app, ["query", str(crop), "--url", live.url, *options])
+        assert done.exit_code == 0 and done.stdout.count("person-") == expected, done.stdout
 
 
 def test_serving_needs_neither_torch_nor_training() -> None:

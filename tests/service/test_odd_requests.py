@@ -125,6 +125,7 @@ def test_a_vector_of_something_else(client: httpx.Client, vector: object) -> Non
         {"embedding": ["a"] * 20_000},
         {"images": ["!"] * 20_000},
         {"x" * 100_000: 1},
+        {"identity": "anna", "embedding": [1.0], "bundle": "x" * 100_000},
     ],
 )
 def test_many_mistakes_do_not_make_a_large_answer(client: httpx.Client, fields: dict[str, object]) -> None:

@@ -27,6 +27,7 @@ def test_no_script_may_come_from_elsewhere(client: httpx.Client, path: str) -> N
     headers = client.get(path).headers
     assert "default-src 'self'" in headers["content-security-policy"]
     assert "form-action 'none'" in headers["content-security-policy"]  # no key ever gets into an address
+    assert headers["cross-origin-resource-policy"] == "same-origin"
     assert headers["x-content-type-options"] == "nosniff" and headers["x-frame-options"] == "DENY"
     assert not re.search(r"<script>|onclick=|style=", client.get(path).text)
 
