@@ -92,7 +92,8 @@ def _copy_database(source: Path, target: Path) -> None:
         contextlib.closing(connect_read_only(source)) as origin,
         contextlib.closing(sqlite3.connect(target)) as copy,
     ):
-        schema.check(origin, str(source))
+        if not schema.check(origin, str(source)):
+            raise GalleryUnavailable(f"{source} is an empty file")
         origin.backup(copy)
         copy.execute("PRAGMA journal_mode = DELETE")  # one file, complete in itself
     scrub_file(target)
@@ -150,6 +151,8 @@ def read_manifest(backup: Path) -> BackupManifest:
         manifest = BackupManifest.model_validate_json(path.read_bytes())
     except FileNotFoundError as error:
         raise GalleryError(f"{backup} is not a complete backup: it has no {MANIFEST}") from error
+    except OSError as error:
+        raise GalleryError(f"{path} cannot be read: {error.strerror}") from error
     except (ValidationError, json.JSONDecodeError) as error:
         raise GalleryError(f"{path} is damaged: {error}") from error
     for name, digest in manifest.files.items():

@@ -261,10 +261,16 @@ def sync_folder(folder: Path) -> None:
 
 
 def lock(path: Path) -> int:
-    """Hold `<path>.lock` while the descriptor is open; the system lets go of it when the process dies."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Hold `<path>.lock` while the descriptor is open; the system lets go of it when the process dies.
+
+    Makes the folder. Raises GalleryUnavailable.
+    """
     lock_path = path.with_name(path.name + ".lock")
-    handle = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise GalleryUnavailable(f"{path} cannot be opened: {error}") from error
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.ftruncate(handle, 0)

@@ -33,7 +33,6 @@ def restore(
     """
     manifest = read_manifest(backup)
     target = target.absolute()
-    target.parent.mkdir(parents=True, exist_ok=True)
     handle = lock(target)
     partial = target.with_name(target.name + ".restoring")
     try:
@@ -43,6 +42,8 @@ def restore(
             later = later or target
         if later is not None and later.is_dir():
             later = later / DATABASE  # a backup
+        if later is not None and not later.is_file():
+            raise GalleryError(f"there is no later copy {later}")
         if target.exists():
             _settle(target, required=later == target)
         shutil.copyfile(backup / DATABASE, partial)

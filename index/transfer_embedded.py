@@ -38,7 +38,8 @@ class EmbeddedReader:
         self._lock = lock(self._path) if locked else None
         try:
             self._tx = connect_read_only(self._path)
-            schema.check(self._tx, str(self._path))
+            if not schema.check(self._tx, str(self._path)):
+                raise GalleryUnavailable(f"{self._path} is an empty file")
             self._take_space()
         except BaseException as error:
             self.close()
@@ -85,7 +86,6 @@ class EmbeddedWriter(EmbeddedReader):
 
     def __init__(self, path: Path, about: About) -> None:
         target = path.absolute()
-        target.parent.mkdir(parents=True, exist_ok=True)
         self._lock = lock(target)
         self._path, self._partial = target, target.with_name(target.name + ".migrating")
         try:

@@ -27,7 +27,7 @@ def measured(connection: Connection, collection: str) -> Acceleration | None:
         return None
     started, rng = time.perf_counter(), np.random.default_rng(0)
     rows = connection.read(collection, "", ["vector"], _READ)
-    probes = np.array([row["vector"] for row in rows[:: len(rows) // _SAMPLES]], np.float32)
+    probes = np.array([row["vector"] for row in rows[:: max(1, len(rows) // _SAMPLES)]], np.float32)
     probes += rng.standard_normal(probes.shape, dtype=np.float32) / math.sqrt(probes.shape[1])
     probes /= np.linalg.norm(probes, axis=1, keepdims=True)
     found = connection.search(collection, probes, _TOP_K, "", [])

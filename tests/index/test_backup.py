@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -19,6 +20,7 @@ from index import (
     Image,
     Match,
     backup_gallery,
+    migrate,
     open_gallery,
     restore_gallery,
 )
@@ -288,3 +290,33 @@ def test_what_cannot_be_backed_up(open_it: Opener, tmp_path: Path) -> None:
         with pytest.raises(GalleryError, match="cannot be the name"):
             gallery.backup(tmp_path / "b", {name: tmp_path / "gallery.db"})
     assert not list(tmp_path.glob("b*"))
+
+
+def test_places_that_are_not_what_they_should_be_are_named(
+    open_it: Opener, tmp_path: Path, elsewhere: str
+) -> None:
+    backup, file, empty = tmp_path / "backup", tmp_path / "file", tmp_path / "empty.db"
+    gallery = open_it()
+    gallery.backup(backup)
+    gallery.close()
+    source, below = f"sqlite:///{tmp_path / 'gallery.db'}", f"sqlite:///{file / 'gallery.db'}"
+    for path in (file, empty):
+        path.touch()
+    for error, text, call in (
+        (GalleryError, f"{file}/manifest.json cannot be read", lambda: restore_gallery(file, elsewhere)),
+        (GalleryUnavailable, f"{file}/gallery.db cannot be opened", lambda: restore_gallery(backup, below)),
+        (GalleryUnavailable, f"{file}/gallery.db cannot be opened", lambda: migrate(source, below)),
+        (GalleryUnavailable, f"{empty} is an empty file", lambda: migrate(f"sqlite:///{empty}", elsewhere)),
+        (
+            GalleryUnavailable,
+            f"{empty} is an empty file",
+            lambda: backup_gallery(f"sqlite:///{empty}", tmp_path / "x"),
+        ),
+        (
+            GalleryError,
+            "there is no later copy",
+            lambda: restore_gallery(backup, elsewhere, later=file / "no"),
+        ),
+    ):
+        with pytest.raises(error, match=re.escape(text)):
+            call()
