@@ -133,6 +133,7 @@ class RCANRun:
             memory=LIBRARIES
             + own
             + size
+            + self._pixels()
             + kept_for_backward(lambda: RCAN(self.recipe.model), self._losses(_CPU)),
             memory_free=free_memory(self.device),
             disk=[(self.unmade.cache, self.unmade.bytes), (self.folder, 2 * own + size)],
@@ -146,6 +147,19 @@ class RCANRun:
             steps=max(0, steps - _done(self.folder)),
             per_step=seconds_per_step(tried, optimiser, self._losses(self.device), self.device),
         )
+
+    def _pixels(self) -> int:
+        """Bytes of the pairs where they lie (`ScaledPairs`); on a CPU those that are the cache's stay mapped."""
+        whole, made = 0, 0
+        for scale in self.recipe.model.scales:
+            height, width = bucket((self.recipe.height, self.recipe.width), scale)
+            low, high = (3 * self.images * height * width * factor for factor in (1, scale**2))
+            whole += low + high
+            cut = (height * scale, width * scale) != (self.recipe.height, self.recipe.width)
+            made += low + high * cut
+        if self.device.type == "cuda":
+            return whole if fits(whole, memory_of(self.device)) else 0
+        return made
 
     def _losses(self, device: torch.device) -> list[Loss]:
         return [_rcan_loss(self.recipe, scale, device) for scale in self.recipe.model.scales]

@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,7 @@ from training.duration import Duration, seconds_per_step
 from training.estimate import DGRLRun, RCANRun, Unmade
 from training.needs import Needs, NotEnoughRoom, kept_for_backward, weights
 from training.room import free_memory
+from training.scaled_pairs import pair
 
 CPU = torch.device("cpu")
 RECIPE = DGRLRecipe(
@@ -93,6 +95,11 @@ def test_rcan_is_estimated_too_and_twins_take_their_time(tmp_path: Path) -> None
     run = RCANRun(recipe, 20, Unmade(tmp_path, 20, (64, 32)), tmp_path, CPU)
     assert run.duration().steps == 15
     assert [size for _, size in run.needs().disk] == [20 * 64 * 32 * 3, 7 * weights(tiny_rcan())]
+    images = np.zeros((50, 64, 32, 3), np.uint8)
+    wide = dataclasses.replace(recipe, model=dataclasses.replace(TINY_RCAN, scales=(2, 3, 4)))
+    pairs = [pixels for scale in (2, 3, 4) for pixels in pair(images, scale)]
+    more = [dataclasses.replace(run, recipe=wide, images=count).needs().memory for count in (0, 50)]
+    assert more[1] - more[0] == sum(pixels.nbytes for pixels in pairs if pixels is not images)
     few, many = (
         Unmade(tmp_path, 0, (64, 32), {4: count}).seconds(tiny_rcan(), (64, 32), CPU)
         for count in (8, 800_000)
