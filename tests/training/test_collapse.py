@@ -87,6 +87,6 @@ def test_a_run_whose_groups_collapse_stops_and_its_last_good_checkpoint_survives
         train_dgrl(recipe, forced, pairs(), tmp_path, CPU)
     module = network()
     optimiser = make_optimiser(recipe.optimiser, module)
-    state = tmp_path / STATE_NAME
-    assert load_state(state, {"model": module}, optimiser, as_json(recipe), as_json(DGRLRecipe())) == 3
+    state, described = tmp_path / STATE_NAME, as_json(recipe) | {"twins": pairs().twins}
+    assert load_state(state, {"model": module}, optimiser, described, as_json(DGRLRecipe())) == 3
     assert module.embedder.head.galn.assign[-1].bias.max().item() < 100
