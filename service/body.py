@@ -25,6 +25,10 @@ from service.problems import FieldError, InvalidFields, Kind, Problem, field_err
 
 IMAGES = "images"
 _LARGE = 64 * 1024  # bytes of JSON that are not parsed on the event loop
+_MARKS = (b",", b":", b"[", b"{")  # one comes with each value, and none is in base64
+_MOST_MARKS = (
+    50_000  # a megabyte of small values takes longer than twenty of pictures, and holds up every thread
+)
 
 
 class Form(BaseModel):
@@ -121,6 +125,8 @@ def _text_values(items: list[tuple[str, str]], form: type[Form]) -> dict[str, An
 
 
 def _from_json(body: bytes) -> tuple[dict[str, Any], list[Upload]]:
+    if sum(map(body.count, _MARKS)) > _MOST_MARKS:
+        raise Problem(Kind.INVALID_REQUEST, f"the body is JSON of more than {_MOST_MARKS:,} names and values")
     try:
         values = json.loads(body, object_pairs_hook=_once)
     except (ValueError, RecursionError):

@@ -2,10 +2,12 @@
 
 import base64
 import json
+import random
 from typing import Any
 
 import httpx
 import pytest
+from PIL import Image
 
 from tests.service.conftest import Enrol
 from tests.service.test_bad_input import check
@@ -132,6 +134,28 @@ def test_many_mistakes_do_not_make_a_large_answer(client: httpx.Client, fields: 
     answer = as_json(client, "/verify", json.dumps(fields))
     check(answer, 422, "invalid-fields")
     assert len(answer.content) < 10_000
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {f"field-{number}": 1 for number in range(30_000)},
+        {"images": [BASE64], "embedding": [0.5] * 60_000},
+        {"images": [BASE64], "metadata": json.dumps([0] * 60_000)},
+        {"images": [BASE64], "metadata": {"a": [[]] * 30_000}},
+    ],
+)
+def test_json_that_would_hold_up_everybody_is_not_parsed(
+    client: httpx.Client, fields: dict[str, object]
+) -> None:
+    problem = check(as_json(client, "/verify", json.dumps(fields)), 400, "invalid-request")
+    assert problem["detail"] == "the body is JSON of more than 50,000 names and values"
+
+
+def test_a_picture_of_megabytes_comes_in_json(client: httpx.Client) -> None:
+    noise = Image.frombytes("RGB", (1000, 2000), random.Random(1).randbytes(6_000_000))
+    body = {"images": [base64.b64encode(encoded(noise)).decode()]}
+    assert client.post("/query", json=body).status_code == 200
 
 
 def test_at_most_256_cameras_are_told_apart(client: httpx.Client) -> None:
