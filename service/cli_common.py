@@ -23,6 +23,21 @@ class Complaints:
         return None
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if isinstance(error, ServiceError | httpx.HTTPError | GalleryError | ValueError):
-            typer.echo(f"dgrl: {error}", err=True)
+        if (sentence := _sentence(error)) is not None:
+            typer.echo(f"dgrl: {sentence}", err=True)
             raise typer.Exit(2) from error
+
+
+def _sentence(error: BaseException | None) -> str | None:
+    """None for what only a developer can put right."""
+    match error:
+        case httpx.UnsupportedProtocol() | httpx.InvalidURL():
+            return f"--url takes an address such as {DEFAULT_URL}: {error}"
+        case httpx.RequestError():
+            at = error.request.url.copy_with(path="/", query=None)
+            return f"no answer from {at} ({error}): start the service, or name another address with --url"
+        case ServiceError() | GalleryError() | ValueError():
+            return str(error)
+        case OSError(filename=str(name), strerror=str(reason)):  # a broken pipe has no name
+            return f"{name}: {reason}"
+    return None

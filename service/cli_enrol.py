@@ -18,6 +18,10 @@ from service.cli_common import DEFAULT_URL, Complaints, Key, Url
 from service.client import Client
 
 _PATIENCE = 20  # tries of one request while the service is at its limit
+_EXPECTED = (
+    "a folder is to hold IDENTITY/*.jpg or IDENTITY/CAMERA/*.jpg (.png, .webp and .bmp as well),"
+    " and a CSV a line for each image"
+)
 
 
 def enrol(
@@ -38,25 +42,32 @@ def enrol(
     A CSV has the columns path (relative to it) and identity, and optionally camera, captured_at and metadata (JSON).
     """
     outcomes: Counter[str] = Counter()
-    with Complaints(), Client(url, key, retries=_PATIENCE) as client, _table(results) as write:
+    with Complaints(), Client(url, key, retries=_PATIENCE) as client:
         items = items_of(source, camera)
+        if not items:
+            raise ValueError(f"no images in {source}: {_EXPECTED}")
+        bulk = Bulk(client, parallel)
+        identities = len({item.identity for item in items})
+        typer.echo(f"{len(items)} images of {identities} identities", err=True)
         start = time.perf_counter()
-        try:
-            found = Bulk(client, parallel).enrol(items)
-            for outcome in track(found, "Enrolling", total=len(items), console=Console(stderr=True)):
-                outcomes[outcome.status] += 1
-                write(outcome)
-                if outcome.status == "rejected":
-                    typer.echo(
-                        f"{outcome.item.identity}/{outcome.item.path.name}: {outcome.detail}", err=True
-                    )
-        finally:
-            _summarise(outcomes, time.perf_counter() - start)
+        with _table(results) as write:
+            try:
+                found = bulk.enrol(items)
+                for outcome in track(found, "Enrolling", total=len(items), console=Console(stderr=True)):
+                    outcomes[outcome.status] += 1
+                    write(outcome)
+                    if outcome.status == "rejected":
+                        typer.echo(
+                            f"{outcome.item.identity}/{outcome.item.path.name}: {outcome.detail}", err=True
+                        )
+            finally:
+                _summarise(outcomes, time.perf_counter() - start)
     raise typer.Exit(1 if outcomes["rejected"] else 0)
 
 
 def _summarise(outcomes: Counter[str], seconds: float) -> None:
-    typer.echo(", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items())) or "no images")
+    if outcomes:
+        typer.echo(", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items())))
     sent = outcomes.total() - outcomes["already there"]
     if sent:
         typer.echo(f"{sent} images sent in {seconds:.1f} s: {sent / seconds:.0f} images/s")

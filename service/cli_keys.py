@@ -21,14 +21,20 @@ def create(
 ) -> None:
     """Make a key and print it, once."""
     with Complaints():
-        typer.echo(_store(data_dir).create(name, scope))
+        store = _store(data_dir)
+        typer.echo(store.create(name, scope))
+        typer.echo(f"It is valid for the service whose keys are in {store.path}", err=True)
 
 
 @app.command("list")
 def list_keys(data_dir: DataDir = None) -> None:
     """Print id, scope, date and name of every key."""
     with Complaints():
-        for key in _store(data_dir).list():
+        store = _store(data_dir)
+        keys = store.list()
+        if not keys:
+            typer.echo(f"no keys in {store.path}", err=True)
+        for key in keys:
             typer.echo(f"{key.id}  {key.scope:<5}  {key.created:%Y-%m-%d}  {key.name}")
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from service.cli_common import DEFAULT_URL, Complaints, Key, Url
@@ -29,18 +30,25 @@ def query(
 
 
 def _print(answer: QueryAnswer) -> None:
-    probe = answer.probe
+    probe, console = answer.probe, Console()
     way = f"super-resolved x{probe.scale}" if probe.scale else f"no super-resolution, {probe.branch} stem"
-    table = Table(title=f"{probe.width}x{probe.height} pixels, {way}, {answer.timing_ms.total:.0f} ms")
-    for column in ("rank", "identity", "score", "probability", "match"):
-        table.add_column(column)
-    for match in answer.matches:
-        probability = "" if match.probability is None else f"{match.probability:.3f}"
-        decided = "" if match.match is None else ("yes" if match.match else "no")
-        table.add_row(str(match.rank), match.identity, f"{match.score:.4f}", probability, decided)
-    console = Console()
-    console.print(table)
+    fused = f"{len(answer.probes)} crops as one, the middle one " if len(answer.probes) > 1 else ""
+    said = f"{fused}{probe.width}x{probe.height} pixels, {way}, {answer.timing_ms.total:.0f} ms"
+    console.print(said, highlight=False)
+    if answer.matches:
+        console.print(_ranking(answer))
+    else:
+        console.print("nobody to rank: the gallery is empty, or no image of it passes the filters")
     if answer.order != "score":
         console.print(f"in {answer.order} order: scores need not descend")
     if answer.calibration.note:
         console.print(answer.calibration.note)
+
+
+def _ranking(answer: QueryAnswer) -> Table:
+    table = Table("rank", "identity", "score", "probability", "match")
+    for match in answer.matches:
+        probability = "" if match.probability is None else f"{match.probability:.3f}"
+        decided = "" if match.match is None else ("yes" if match.match else "no")
+        table.add_row(str(match.rank), escape(match.identity), f"{match.score:.4f}", probability, decided)
+    return table

@@ -62,7 +62,29 @@ def test_it_resumes_and_reports(client: httpx.Client, run: Run, people: Path, tm
     assert "not a JPEG" in rows[4]["detail"] and rows[4]["path"].endswith("bad.png")
     stored = {i["image_id"] for i in client.get("/gallery/person 0").json()["images"]}
     assert {row["image_id"] for row in rows[:2]} == stored
-    assert run(tmp_path / "people" / "person 0").stdout == "no images\n"
+
+
+def test_a_folder_without_people_is_an_error_that_says_what_one_holds(run: Run, people: Path) -> None:
+    done = run(people / "person 0")
+    assert done.exit_code == 2 and "no images in " in done.stderr and "IDENTITY/*.jpg" in done.stderr
+
+
+def test_it_says_of_how_many_identities_the_images_are(run: Run, people: Path) -> None:
+    assert "6 images of 3 identities" in run(people).stderr
+    assert "6 images of 1 identities" in run(people.parent).stderr
+
+
+def test_results_that_cannot_be_written_are_one_sentence(run: Run, people: Path, tmp_path: Path) -> None:
+    done = run(people, "--results", tmp_path / "absent" / "results.csv")
+    assert done.exit_code == 2 and "absent/results.csv: No such file or directory" in done.stderr
+
+
+def test_a_run_that_cannot_begin_leaves_earlier_results(people: Path, tmp_path: Path) -> None:
+    results = tmp_path / "results.csv"
+    results.write_text("earlier")
+    words = ["enrol", str(people), "--results", str(results), "--url", "http://127.0.0.1:9"]
+    assert CliRunner().invoke(app, words).exit_code == 2
+    assert results.read_text() == "earlier"
 
 
 def test_folders_of_cameras(client: httpx.Client, run: Run, tmp_path: Path) -> None:

@@ -89,9 +89,11 @@ def test_a_bundle_other_than_the_gallerys_is_refused(live: Live, tiny_bundle: Pa
 
 def test_beyond_loopback_a_revoked_last_key_keeps_the_door_shut(tiny_bundle: Path, tmp_path: Path) -> None:
     runner = CliRunner()
+    none = runner.invoke(app, ["keys", "list", "--data-dir", str(tmp_path)])
+    assert (none.exit_code, none.stdout) == (0, "") and f"no keys in {tmp_path}/keys.json" in none.stderr
     made = runner.invoke(app, ["keys", "create", "camera 7", "--scope", "enrol", "--data-dir", str(tmp_path)])
     key = made.stdout.strip()
-    assert made.exit_code == 0 and key.startswith("dgrl_")
+    assert made.exit_code == 0 and key.startswith("dgrl_") and f"{tmp_path}/keys.json" in made.stderr
     listed = runner.invoke(app, ["keys", "list", "--data-dir", str(tmp_path)]).stdout
     assert key.split("_")[1] in listed and "enrol" in listed and "camera 7" in listed
     assert (
@@ -134,11 +136,25 @@ def test_query_prints_a_ranking(client: httpx.Client, live: Live, people: Path, 
     assert printed.index("person 2") < printed.index("person 0")
     printed = runner.invoke(app, ["query", str(probe), "--rerank", "--prefix", "person 1"]).stdout
     assert "person 1" in printed and "person 0" not in printed and "k-reciprocal order" in printed
+    printed = runner.invoke(app, ["query", str(probe), str(probe), "--prefix", "nobody"]).stdout
+    assert "2 crops as one, the middle one 8x16" in printed and "nobody to rank" in printed
+
+
+def test_query_prints_an_identity_as_it_is(client: httpx.Client, live: Live, tmp_path: Path) -> None:
+    probe = tmp_path / "probe.png"
+    probe.write_bytes(encoded(person(1)))
+    client.post("/gallery", files={"images": probe.read_bytes()}, data={"identity": "a[/b] [bold]c"})
+    printed = CliRunner(env={"DGRL_URL": live.url}).invoke(app, ["query", str(probe)]).stdout
+    assert "a[/b] [bold]c" in printed
 
 
 def test_no_server_is_one_sentence(people: Path) -> None:
     done = CliRunner(env={"DGRL_URL": "http://127.0.0.1:9"}).invoke(app, ["enrol", str(people)])
-    assert done.exit_code == 2 and done.stderr.strip().splitlines()[-1].startswith("dgrl: ")
+    assert done.exit_code == 2 and done.stdout == ""
+    assert done.stderr.startswith("dgrl: no answer from http://127.0.0.1:9/ (") and "--url" in done.stderr
+    for wrong in ("127.0.0.1:8000", "http://[::1"):
+        done = CliRunner(env={"DGRL_URL": wrong}).invoke(app, ["audit"])
+        assert done.exit_code == 2 and "takes an address such as http://" in done.stderr, wrong
 
 
 def test_doctor_version_and_settings() -> None:
