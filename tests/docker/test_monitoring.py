@@ -32,9 +32,13 @@ WITHOUT_PROMETHEUS = pytest.mark.skipif(
 )
 
 
+def panels() -> list[dict[str, Any]]:
+    text = (MONITORING / "grafana" / "dashboard.json").read_text(encoding="utf-8")
+    return list(json.loads(text)["panels"])
+
+
 def dashboard() -> list[str]:
-    panels = json.loads((MONITORING / "grafana" / "dashboard.json").read_text(encoding="utf-8"))["panels"]
-    return [target["expr"] for panel in panels for target in panel.get("targets", [])]
+    return [target["expr"] for panel in panels() for target in panel.get("targets", [])]
 
 
 def alerts() -> list[str]:
@@ -92,6 +96,19 @@ def test_every_metric_and_label_that_is_asked_for_is_there(live: tuple[Live, dic
         }
         grouped = {label for part in re.findall(r"by \(([^)]*)\)", expression) for label in part.split(", ")}
         assert selected | grouped <= labels, expression
+
+
+def test_the_panels_have_a_place_each_and_the_source_that_is_provisioned() -> None:
+    source = (MONITORING / "grafana" / "datasource.yml").read_text(encoding="utf-8")
+    taken: set[tuple[int, int]] = set()
+    for panel in panels():
+        place = panel["gridPos"]
+        columns = range(place["x"], place["x"] + place["w"])
+        cells = {(x, y) for x in columns for y in range(place["y"], place["y"] + place["h"])}
+        assert columns.stop <= 24 and not cells & taken, panel["title"]
+        taken |= cells
+        assert panel["type"] == "row" or f"uid: {panel['datasource']['uid']}\n" in source
+    assert len({panel["id"] for panel in panels()}) == len(panels())
 
 
 @WITHOUT_PROMETHEUS
