@@ -22,12 +22,13 @@ from training.distributed import joined, refuse_processes
 from training.evaluation.average import average
 from training.evaluation.command import calibrate, evaluate
 from training.evaluation.errors import clear_errors
-from training.experiment import describe_rcan, run_dgrl, run_rcan, with_identities
+from training.experiment import run_dgrl, with_identities
 from training.export.command import export
 from training.failure import TrainingFailed
 from training.options import Counts, Kind, ManifestFile, Protocol, Seed, Split
 from training.options import Data as Root
 from training.pairs import Data, check_enlargement
+from training.rcan_experiment import describe_rcan, run_rcan
 from training.start import from_imagenet, from_weights, super_resolver
 from training.super_resolution_quality import Quality
 from training.super_resolve import Enlargement
