@@ -6,6 +6,7 @@ when the batch is formed is told so and left out of it.
 """
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -63,6 +64,11 @@ class MicroBatcher(Generic[Row]):
         self._metrics = metrics
         self._queue: deque[_Item[Row]] = deque()
         self._worker: asyncio.Task[None] | None = None
+        self._answered = -math.inf
+
+    def at_work(self, seconds: float) -> bool:
+        """Whether images wait for it and it has answered others within the last seconds."""
+        return bool(self._queue) and time.perf_counter() - self._answered < seconds
 
     async def submit(self, image: Pixels, deadline: Deadline) -> Done[Row]:
         item = _Item(image, deadline, time.perf_counter(), asyncio.get_running_loop().create_future())
@@ -101,7 +107,8 @@ class MicroBatcher(Generic[Row]):
                 if not item.answer.done():
                     item.answer.set_exception(error)
             return
-        running = time.perf_counter() - start
+        self._answered = time.perf_counter()
+        running = self._answered - start
         self._metrics.inference_seconds.labels(self._name).observe(running)
         self._metrics.batch_images.labels(self._name).observe(len(batch))
         for item, row in zip(batch, rows, strict=True):

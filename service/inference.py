@@ -54,6 +54,11 @@ class Inference:
         """Each (height, width, 3) of the scale's bucket."""
         return await _all(self._resolvers[scale], images, deadline)
 
+    def at_work(self, session: Branch | int, seconds: float) -> bool:
+        """As `MicroBatcher.at_work`; of an encoder, by its branch, or of a super-resolver, by its scale."""
+        batcher = self._resolvers[session] if isinstance(session, int) else self._encoders[session]
+        return batcher.at_work(seconds)
+
     def warm_up(self, max_batch: int) -> None:
         """Runs every session at its smallest and largest batch, so that no request pays for a first time."""
         manifest = self.runtime.manifest

@@ -1,4 +1,8 @@
-"""Whether the service can do its work: a real inference through the queue and a real search."""
+"""Whether the service can do its work: a real inference through the queue and a real search.
+
+A session on which requests wait proves itself by answering them: one image more would only wait behind theirs, and
+the busiest service would count as not ready.
+"""
 
 import asyncio
 import logging
@@ -17,6 +21,7 @@ log = logging.getLogger("dgrl.service")
 
 _SECONDS = 10.0
 _FRESH_S = 1.0
+_AT_WORK_S = 10.0
 
 
 class Readiness:
@@ -52,15 +57,19 @@ class Readiness:
 
 
 async def _infer(services: Services) -> None:
-    """Every kind of session once: the smallest super-resolver and both encoders."""
+    """Every kind of session that is not at work, once: the smallest super-resolver and both encoders."""
     inference, manifest = services.inference, services.manifest
     deadline = Deadline.of(_SECONDS)
     spec = manifest.preprocessing
     for resolver in sorted(manifest.super_resolution, key=lambda s: s.height)[:1]:
+        if inference.at_work(resolver.scale, _AT_WORK_S):
+            continue
         bucket = np.zeros((resolver.height, resolver.width, 3), np.uint8)
         await inference.super_resolve([bucket], resolver.scale, deadline)
     blank = np.zeros((spec.height, spec.width, 3), np.uint8)
     for branch in BRANCHES:
+        if inference.at_work(branch, _AT_WORK_S):
+            continue
         [done] = await inference.embed([blank], branch, deadline)
         if not abs(float(np.linalg.norm(done.row)) - 1) < 1e-3:
             raise ValueError(f"the {branch} encoder gives no unit vector")

@@ -21,7 +21,7 @@ class Check(BaseModel):
 class Ready(BaseModel):
     status: Literal["ready", "not ready"]
     checks: dict[str, Check] = Field(
-        description="model: a real inference; store: a real read; index: a real search"
+        description="model: a real inference, its own or a request's; store: a real read; index: a real search"
     )
     provider: str = Field(description="what onnxruntime granted, not what was asked")
     precision: str

@@ -17,7 +17,7 @@ async def livez() -> Alive:
 
 @router.get("/readyz", responses=responses(Kind.UNAVAILABLE))
 async def readyz(request: Request) -> Ready:
-    """Runs every kind of session once and searches the gallery."""
+    """Runs every kind of session once, but for those that requests keep at work, and searches the gallery."""
     answer: Ready = await request.app.state.readiness.check()
     if answer.status != "ready":
         failed = [name for name, check in answer.checks.items() if not check.ok]

@@ -17,7 +17,7 @@ export function useKey(key) {
 export async function call(path, options = {}) {
   const key = sessionStorage.getItem(KEY);
   const response = await fetch(path, { ...options, headers: key ? { "X-API-Key": key } : {} }).catch((error) => {
-    if (error.name === "AbortError") throw new Error("Stopped.");
+    if (error.name === "AbortError") throw new Error("Stopped waiting for the answer. What had been sent may have been done all the same.");
     throw new Error("The service did not answer. See whether it runs and the network is up, and try again.");
   });
   if (response.ok) return response;

@@ -74,6 +74,23 @@ def test_a_busy_session_finds_the_next_batch_full() -> None:
     assert session.batches == [1, 8]
 
 
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_session_is_at_work_while_it_answers_and_more_waits(broken: bool) -> None:
+    async def run() -> list[bool]:
+        lanes = Lanes(1)
+        session = Session(seconds=0.02, fail_on=0 if broken else None)
+        batcher = MicroBatcher("doubles", session, lanes, 1, Metrics())
+        seen = [batcher.at_work(60)]
+        jobs = [asyncio.create_task(batcher.submit(np.zeros(1, np.uint8), Deadline.of(60))) for _ in range(5)]
+        await asyncio.wait(jobs[:1])
+        seen += [batcher.at_work(60), batcher.at_work(0)]
+        await asyncio.wait(jobs)
+        lanes.close()
+        return [*seen, batcher.at_work(60)]
+
+    assert asyncio.run(run()) == [False, not broken, False, False]
+
+
 def test_the_late_are_left_out_of_the_batch() -> None:
     async def run(session: Session) -> list[object]:
         lanes = Lanes(1)

@@ -160,7 +160,7 @@ def test_a_service_that_does_not_answer_can_be_stopped_and_tried_again(
     page.route("**/query", lambda _: None)  # the network swallows it
     search(page, crop(1))
     page.click("#query .stop")
-    says(page, "#query-message.bad", "Stopped.")
+    says(page, "#query-message.bad", "Stopped waiting for the answer.")
     assert page.evaluate("document.activeElement.textContent") == "Search"
     page.unroute("**/query")
     page.route("**/query", lambda route: route.abort())
