@@ -47,6 +47,7 @@ def run(folder: Path, **changed: str) -> Result:
     [
         ("dgrl", "absent.safetensors", "no such weights file"),
         ("rcan", "dgrl.safetensors", "holds DGRL weights, RCAN was asked for"),
+        ("rcan", "crops", "no bundle in"),
         ("record", "crops/00.png", "Invalid JSON"),
         ("out", "crops", "exists already"),
         ("market1501", "crops", "crops"),

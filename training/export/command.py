@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from model.bundle.preprocessing import ImageError
+from model.bundle.runtime import BundleError
 from model.weights import WeightsError, load_dgrl
 from training.config import HR_REFERENCE, ConfigError
 from training.data.records import DatasetError
@@ -73,6 +74,7 @@ def export(
         errors.print(f"The export failed the gate; no bundle was written.\n{failure}", soft_wrap=True)
         raise typer.Exit(1) from failure
     except (
+        BundleError,
         WeightsError,
         ExportError,
         TooFewCrops,
