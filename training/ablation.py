@@ -127,17 +127,16 @@ def ablated(base: DGRLRecipe, row: Ablation) -> DGRLRecipe:
 
 
 def comparison(results: Mapping[str, list[dict[str, Any]]], scored_by: str) -> Table:
-    """Rows beside the paper's figures; the paper's scorer is single-shot, so only that column compares."""
-    table = Table(
-        "row", "subset", "Rank-1", "Rank-5", "Rank-10", "mAP", "paper: Rank-1", "5", "10", title=scored_by
-    )
+    """Rows under one scorer, beside the paper's figures where it is the paper's: single-shot (section IV-B)."""
+    table = Table("row", "subset", "Rank-1", "Rank-5", "Rank-10", "mAP", title=scored_by)
+    same = scored_by.startswith(ScorerName.SINGLE_SHOT)
+    for heading in ("paper: Rank-1", "5", "10") if same else ():
+        table.add_column(heading)
     for name, rows in results.items():
         for found in (row for row in rows if row["scorer"] == scored_by):
-            paper = ABLATIONS[name].paper if found["subset"] == "all" else None
+            paper = ABLATIONS[name].paper if same and found["subset"] == "all" else None
             cells = [f"{found[key]:.1f}" for key in ("rank1", "rank5", "rank10", "map")]
-            table.add_row(
-                name, found["subset"], *cells, *([f"{v:.1f}" for v in paper] if paper else ["", "", ""])
-            )
+            table.add_row(name, found["subset"], *cells, *(f"{figure:.1f}" for figure in paper or ()))
     return table
 
 
