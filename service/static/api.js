@@ -23,7 +23,7 @@ export async function call(path, options = {}) {
   if (response.ok) return response;
   if (response.status === 401) {
     document.dispatchEvent(new Event("key-wanted"));
-    throw new Error(key ? "The API key is not valid." : "The service wants an API key: enter it above.");
+    throw new Error(key ? "The API key is not valid." : "The service wants an API key: enter it under “API key”.");
   }
   const problem = await response.json().catch(() => null); // a proxy in between answers as it likes
   throw problem?.title

@@ -19,7 +19,7 @@ export function setUpEnrolment(changed) {
 
 function outcome({ filename, status, quality, error }) {
   const name = filename ?? "an image";
-  if (status === "rejected") return `${name}: not enrolled. ${error.detail}`;
+  if (status === "rejected") return `${name}: not enrolled: ${error.detail}`;
   if (status === "duplicate") return `${name}: this identity has it already.`;
   return `${name}: enrolled, but ${quality.flags.map((flag) => FLAGS[flag]).join(" and ")}; a better crop is found more often.`;
 }

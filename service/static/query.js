@@ -31,7 +31,7 @@ function showAnswer(answer, form, sent) {
 }
 
 function summary({ matches, calibration, order }) {
-  if (!matches.length) return "Nobody was found: no image in the gallery passes these options.";
+  if (!matches.length) return "Nobody was found: the gallery is empty, or nothing in it passes the options.";
   const ranked = `${count(matches.length, "identity", "identities")} ranked${order === "score" ? "" : ", re-ranked"}`;
   if (calibration.threshold === null) return `${ranked}; best: ${matches[0].identity}. No threshold is known (${calibration.note}).`;
   const passed = matches.filter((match) => match.match);

@@ -140,7 +140,7 @@ def test_a_refusal_is_a_sentence_in_the_words_of_the_form(live: Live, enrol: Enr
     page.fill("#query [name=prefix]", "z")
     page.fill("#query [name=since]", "")
     search(page, crop(1))
-    says(page, "#query-message", "Nobody was found: no image in the gallery passes these options.")
+    says(page, "#query-message", "Nobody was found: the gallery is empty, or nothing in it passes the options.")
 
 
 def test_a_wrong_option_is_shown_where_it_is_folded_away(live: Live, page: "Page") -> None:
@@ -203,7 +203,7 @@ def test_enrolment_says_what_became_of_each_picture(client: httpx.Client, live: 
     page.click("#enrol button")
     says(page, "#enrol-message", "anna: 2 images enrolled.")
     says(page, "#enrolled", "low.png: enrolled, but it is low")
-    says(page, "#enrolled", "notes.png: not enrolled. not a JPEG, PNG, WebP or BMP image")
+    says(page, "#enrolled", "notes.png: not enrolled: not a JPEG, PNG, WebP or BMP image")
     says(page, "#status", "1 identity, 2 images")
     says(page, "#identities", "anna 2 images · camera yard")
     [first, _] = client.get("/gallery/anna").json()["images"]
@@ -224,7 +224,7 @@ def test_the_key_is_asked_for_kept_in_the_tab_and_forgotten(
     live = serve(auth="keys")
     key = live.services.gate._store.create("page", Scope.ADMIN)
     page.goto(live.url)
-    says(page, "#status.bad", "The service wants an API key: enter it above.")
+    says(page, "#status.bad", "The service wants an API key: enter it under “API key”.")
     page.fill("#key input", "dgrl_nonsense")
     page.keyboard.press("Enter")
     says(page, "#status.bad", "The API key is not valid.")
