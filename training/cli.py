@@ -195,7 +195,7 @@ def _table(quality: dict[str, dict[int, Quality]]) -> Table:
     for name, scales in quality.items():
         for scale, q in scales.items():
             bicubic = f"{q.bicubic_psnr:.2f}", f"{q.bicubic_ssim:.4f}"
-            table.add_row(name, f"x{scale}", f"{q.psnr:.2f}", f"{q.ssim:.4f}", *bicubic)
+            table.add_row(Path(name).stem, f"x{scale}", f"{q.psnr:.2f}", f"{q.ssim:.4f}", *bicubic)
     return table
 
 
