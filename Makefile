@@ -2,10 +2,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test distributed lint bench lock clean
+.PHONY: help demo serve environment test distributed lint bench lock clean
 
-PORT ?= 8000
-DATA ?= data
 TORCH ?= torch==2.13.0
 ARGS ?=
 BENCH ?= $(basename $(notdir $(wildcard tests/benchmarks/[a-z]*.py)))
@@ -15,15 +13,18 @@ testing := .ci/venv .venv-test cpu,scale,train,test $(TORCH)
 
 help: ## say what there is
 	@printf 'make TARGET\n'
-	@sed -nE 's/^([a-z]+): ## (.*)/  \1\t\2/p' Makefile | expand -t 10
+	@sed -nE 's/^([a-z]+): ## (.*)/  \1\t\2/p' Makefile | expand -t 15
 
 demo: ## search synthetic people in a running service, then stop (about a minute)
 	@$(serving)
 	@.venv/bin/python -m service.demo $(ARGS)
 
-serve: ## run the service on 127.0.0.1:8000, gallery in ./data (PORT=, DATA=)
+serve: ## run the service on 127.0.0.1:8000, gallery in ./data (PORT=, DATA=, or any DGRL_ variable)
 	@$(serving)
-	@exec .venv/bin/dgrl serve --host 127.0.0.1 --port $(PORT) --data-dir $(DATA) $(ARGS)
+	@exec .venv/bin/dgrl serve $(if $(PORT),--port '$(PORT)') $(if $(DATA),--data-dir '$(DATA)') $(ARGS)
+
+environment: ## set up .venv-test, which training and tests run in (installs PyTorch; TORCH=)
+	@$(testing)
 
 test: ## run the default tests (ARGS= goes to pytest)
 	@$(testing)
