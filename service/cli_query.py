@@ -19,14 +19,33 @@ def query(
         int | None, typer.Option(help="identities to print; by default as the service is set")
     ] = None,
     camera: Annotated[list[str] | None, typer.Option(help="only images of this camera; repeatable")] = None,
+    exclude_camera: Annotated[
+        list[str] | None, typer.Option(help="no images of this camera; repeatable")
+    ] = None,
+    since: Annotated[str, typer.Option(help="only images taken at this time (ISO 8601) or later")] = "",
+    until: Annotated[str, typer.Option(help="only images taken before this time")] = "",
     prefix: Annotated[str, typer.Option(help="only identities that start so")] = "",
+    super_resolution: Annotated[
+        str, typer.Option(help="auto (by the crop's height), off, 2, 3 or 4")
+    ] = "auto",
     rerank: Annotated[bool, typer.Option("--rerank", help="k-reciprocal order of the best")] = False,
     url: Url = DEFAULT_URL,
     key: Key = None,
 ) -> None:
     """Ask who is on one or several small crops of one person."""
     with Complaints(), Client(url, key) as client:
-        _print(client.query(images, top_k=top_k, camera=camera or [], prefix=prefix, rerank=rerank))
+        answer = client.query(
+            images,
+            top_k=top_k,
+            camera=camera or [],
+            exclude_camera=exclude_camera or [],
+            since=since,
+            until=until,
+            prefix=prefix,
+            super_resolution=super_resolution,
+            rerank=rerank,
+        )
+        _print(answer)
 
 
 def _print(answer: QueryAnswer) -> None:

@@ -18,7 +18,7 @@ from service.schemas_reembedding import MissingImage, MissingImages, Reembedding
 
 Source = Path | bytes
 PAGE = "1000"  # entries, the most that the service gives at once
-_LONGEST_WAIT_S = 10.0
+_LONGEST_WAIT_S = 30.0
 P = TypeVar("P", bound=Paged)
 _BUSY = frozenset({429, 503})
 
@@ -138,10 +138,15 @@ class Client:
             response = self._http.request(method, path, **content)
             if response.status_code not in _BUSY or attempt == self._retries:
                 break
-            time.sleep(float(response.headers.get("retry-after", min(2**attempt / 4, _LONGEST_WAIT_S))))
+            time.sleep(pause(response.headers.get("retry-after", ""), attempt))
         if response.is_success:
             return response.content
         raise ServiceError(response.status_code, _problem(response))
+
+
+def pause(told: str, attempt: int) -> float:
+    """Seconds. A proxy in between may tell a date instead, or an hour."""
+    return min(float(told) if told.isdecimal() else 2**attempt / 4, _LONGEST_WAIT_S)
 
 
 def _problem(response: httpx.Response) -> dict[str, Any]:

@@ -179,7 +179,7 @@ def test_doctor_does_not_wait_for_a_driver_that_hangs(
     assert report.exit_code == 0 and "nvidia-smi gave no answer within 1 s" in report.stdout
 
 
-def test_a_query_prints_as_many_identities_as_the_service_is_set_to(
+def test_a_query_takes_every_filter_and_prints_as_many_as_the_service_is_set_to(
     serve: Callable[..., Live], tmp_path: Path
 ) -> None:
     live = serve(top_k=2)
@@ -188,10 +188,27 @@ def test_a_query_prints_as_many_identities_as_the_service_is_set_to(
     with live.client() as client:
         for seed in range(4):
             files = {"images": encoded(person(seed))}
-            client.post("/gallery", files=files, data={"identity": f"person-{seed}"}).raise_for_status()
-    for options, expected in (([], 2), (["--top-k", "3"], 3)):
-        done = CliRunner().invoke(app, ["query", str(crop), "--url", live.url, *options])
-        assert done.exit_code == 0 and done.stdout.count("person-") == expected, done.stdout
+            fields = {
+                "identity": f"person-{seed}",
+                "camera": f"c{seed}",
+                "captured_at": f"2026-03-0{1 + seed}",
+            }
+            client.post("/gallery", files=files, data=fields).raise_for_status()
+    expected = {
+        "": 2,
+        "--top-k 3": 3,
+        "--top-k 4 --exclude-camera c1 --exclude-camera c2": 2,
+        "--camera c1": 1,
+        "--since 2026-03-04": 1,
+        "--until 2026-03-02 --super-resolution off": 1,
+        "--prefix person-3": 1,
+    }
+    for options, count in expected.items():
+        done = CliRunner().invoke(app, ["query", str(crop), "--url", live.url, *options.split()])
+        assert done.exit_code == 0 and done.stdout.count("person-") == count, (options, done.stdout)
+    for options in ("--since yesterday", "--super-resolution 7"):
+        done = CliRunner().invoke(app, ["query", str(crop), "--url", live.url, *options.split()])
+        assert done.exit_code == 2 and done.stderr.startswith("dgrl: Some fields are wrong (422): "), options
 
 
 def test_serving_needs_neither_torch_nor_training() -> None:

@@ -9,7 +9,7 @@ import httpx
 import numpy as np
 import pytest
 
-from service.client import Client, ServiceError
+from service.client import Client, ServiceError, pause
 from tests.support.live import Live
 from tests.support.pictures import encoded, low_resolution, person
 
@@ -61,6 +61,21 @@ def test_a_refusal_is_an_exception_with_its_problem(mine: Client) -> None:
         )
         with pytest.raises(ServiceError, match=r"415.*not a JPEG"):
             mine.query([b"no picture"])
+
+
+@pytest.mark.parametrize(
+    ("told", "attempt", "seconds"),
+    [
+        ("2", 0, 2),
+        ("3600", 0, 30),
+        ("Mon, 23 Nov 2026 03:00:00 GMT", 1, 0.5),
+        ("", 2, 1),
+        ("", 9, 30),
+        ("-1", 0, 0.25),
+    ],
+)
+def test_how_long_a_busy_service_is_waited_for(told: str, attempt: int, seconds: float) -> None:
+    assert pause(told, attempt) == seconds
 
 
 def test_a_busy_service_is_asked_again(serve: Callable[..., Live]) -> None:
