@@ -38,7 +38,7 @@ def restore(
     try:
         if target.exists():
             if not replace:
-                raise GalleryError(f"{target} exists already; ask for its replacement if that is meant")
+                raise GalleryError(f"{target} exists already; --replace puts the backup in its place")
             later = later or target
         if later is not None and later.is_dir():
             later = later / DATABASE  # a backup

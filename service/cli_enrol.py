@@ -39,7 +39,8 @@ def enrol(
 ) -> None:
     """Enrol many images. What the gallery already holds is not sent again: run it again after an interruption.
 
-    A CSV has the columns path (relative to it) and identity, and optionally camera, captured_at and metadata (JSON).
+    A CSV has the columns path (relative to it) and identity, and optionally camera, captured_at (ISO 8601; UTC
+    where it names no offset) and metadata (JSON).
     """
     outcomes: Counter[str] = Counter()
     with Complaints(), Client(url, key, retries=_PATIENCE) as client:

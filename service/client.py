@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, BinaryIO, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -16,7 +16,7 @@ from service.schemas_audit import AuditEntry, AuditPage
 from service.schemas_query import EmbedAnswer, QueryAnswer, VerifyAnswer
 from service.schemas_reembedding import MissingImage, MissingImages, ReembeddingState
 
-Source = Path | bytes
+Source = Path | str | bytes  # a file, or what is in one
 PAGE = "1000"  # entries, the most that the service gives at once
 _LONGEST_WAIT_S = 30.0
 P = TypeVar("P", bound=Paged)
@@ -51,8 +51,8 @@ class Client:
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self._http.close()
 
-    def enrol(self, identity: str, images: Sequence[Source], **fields: str) -> Enrolled:
-        """`fields`: camera, captured_at (ISO 8601), metadata (JSON)."""
+    def enrol(self, identity: str, images: Sequence[Source], **fields: Any) -> Enrolled:
+        """`fields`: camera, captured_at (ISO 8601), metadata (a dict, or JSON)."""
         answer = self._post("/gallery", images, {"identity": identity, **fields})
         return Enrolled.model_validate_json(answer)
 
@@ -63,6 +63,7 @@ class Client:
         return EmbedAnswer.model_validate_json(self._post("/embed", images, fields))
 
     def verify(self, images: Sequence[Source], **fields: Any) -> VerifyAnswer:
+        """Two images; or one and `identity`; or none, `embedding` (with its `bundle`) and `identity`."""
         return VerifyAnswer.model_validate_json(self._post("/verify", images, fields))
 
     def identities(self, prefix: str = "") -> Iterator[IdentityOut]:
@@ -125,13 +126,20 @@ class Client:
         return self._send("GET", path, params=params)
 
     def _post(self, path: str, images: Sequence[Source], fields: dict[str, Any]) -> bytes:
+        if not images:  # a form without files would not be multipart
+            return self._send("POST", path, json=fields)
+        data = {
+            name: json.dumps(value) if isinstance(value, dict) else value for name, value in fields.items()
+        }
         with ExitStack() as stack:
-            files = []
+            files: list[tuple[str, tuple[str, BinaryIO | bytes]]] = []
             for number, source in enumerate(images):
-                file = stack.enter_context(source.open("rb")) if isinstance(source, Path) else source
-                name = _readable(source.name) if isinstance(source, Path) else f"{number}"
-                files.append(("images", (name, file)))
-            return self._send("POST", path, files=files, data=fields)
+                if isinstance(source, bytes):
+                    files.append(("images", (f"{number}", source)))
+                else:
+                    file = stack.enter_context(Path(source).open("rb"))
+                    files.append(("images", (_readable(Path(source).name), file)))
+            return self._send("POST", path, files=files, data=data)
 
     def _send(self, method: str, path: str, **content: Any) -> bytes:
         for attempt in range(self._retries + 1):

@@ -52,6 +52,23 @@ def test_every_call(mine: Client, tmp_path: Path) -> None:
         assert list(mine.identities()) == [] and mine.model()["manifest"]["name"] == "tiny"
 
 
+def test_what_a_call_takes(mine: Client, tmp_path: Path) -> None:
+    (path := tmp_path / "anna.png").write_bytes(encoded(person(1)))
+    with mine:
+        mine.enrol("anna", [str(path)], metadata={"shop": 1})
+        assert next(mine.images("anna")).metadata == {"shop": 1}
+        assert (
+            mine.query([path], metadata={"shop": 1}).matches
+            and not mine.query([path], metadata={"shop": 2}).matches
+        )
+        embedded = mine.embed([path])
+        vector = embedded.embeddings[0].vector
+        verified = mine.verify([], identity="anna", embedding=vector, bundle=embedded.bundle)
+        assert verified.score == pytest.approx(1, abs=1e-3)
+        with pytest.raises(ServiceError, match="images"):
+            mine.embed([])
+
+
 def test_a_refusal_is_an_exception_with_its_problem(mine: Client) -> None:
     with mine:
         with pytest.raises(ServiceError, match="no such identity") as caught:
