@@ -74,7 +74,9 @@ def chromium() -> "Iterator[Browser]":
 def page(chromium: "Browser") -> "Iterator[Page]":
     """A tab that must end without a script error or a refused resource, and without a request elsewhere."""
     wrong: list[str] = []
-    with chromium.new_context(viewport={"width": 1280, "height": 900}) as context:
+    with chromium.new_context(
+        viewport={"width": 1280, "height": 900}, timezone_id="America/New_York"
+    ) as context:
         tab = context.new_page()
         tab.set_default_timeout(20_000)
         tab.on("pageerror", lambda error: wrong.append(str(error)))
