@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -16,7 +17,13 @@ def load_imagenet(path: Path) -> dict[str, Tensor]:
     """A ResNet-50 state in torchvision's key names, float32, without `fc`."""
     if not path.is_file():
         raise WeightsError(f"{path}: no such weights file")
-    return {name: tensor.float() for name, tensor in load_file(path).items() if not name.startswith("fc.")}
+    try:
+        state = load_file(path)
+    except SafetensorError as error:
+        raise WeightsError(
+            f"{path}: not a safetensors file, which ImageNet weights are to be ({error})"
+        ) from error
+    return {name: tensor.float() for name, tensor in state.items() if not name.startswith("fc.")}
 
 
 def start_from_imagenet(network: DGRL, state: Mapping[str, Tensor]) -> None:

@@ -35,10 +35,6 @@ from training.super_resolve import Enlargement
 from training.train_rcan import WEIGHTS_NAME
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
-app.command()(evaluate)
-app.command()(calibrate)
-app.command()(average)
-app.command()(export)
 
 Recipe = Annotated[Path | None, typer.Option(help="TOML laid over the paper's recipe")]
 Out = Annotated[Path, typer.Option(help="the run's folder; a run that was cut off goes on")]
@@ -170,6 +166,12 @@ def ablate(
             results[name] = run_ablation(ABLATIONS[name], bench, start)
         for scored_by in sorted({row["scorer"] for found in results.values() for row in found}):
             Console().print(comparison(results, scored_by))
+
+
+app.command()(export)
+app.command()(evaluate)
+app.command()(calibrate)
+app.command()(average)
 
 
 def _data(

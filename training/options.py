@@ -13,7 +13,13 @@ Data = Annotated[
 Kind = Annotated[
     Source | None, typer.Option("--dataset", help="which dataset lies there: market1501, or the manifest's")
 ]
-Protocol = Annotated[str, typer.Option(help="all, c1 or native; empty: the dataset's usual one")]
+Protocol = Annotated[
+    str,
+    typer.Option(
+        help="all, or c1 (camera 1 against the others): probes are made small; native: they are as they are; "
+        "empty: the dataset's usual one"
+    ),
+]
 Split = Annotated[
     int | None,
     typer.Option(

@@ -129,6 +129,12 @@ def test_imagenet_weights_fill_stems_trunk_and_sides(tmp_path: Path) -> None:
     assert torch.equal(side.blocks[0].conv1.weight, source.embedder.trunk.layer4[0].conv1.weight)
 
 
+def test_imagenet_weights_in_another_format_are_named(tmp_path: Path) -> None:
+    torch.save({"conv1.weight": torch.zeros(1)}, tmp_path / "resnet50.pth")
+    with pytest.raises(WeightsError, match=r"resnet50\.pth: not a safetensors file"):
+        load_imagenet(tmp_path / "resnet50.pth")
+
+
 def test_imagenet_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     save_file({"conv1.weight": torch.zeros(1)}, tmp_path / "other.safetensors")
     assert load_file(tmp_path / "other.safetensors")

@@ -38,5 +38,5 @@ def check_count(where: Path, found: int, expected: int, of: str) -> None:
     if found != expected:
         raise DatasetError(
             f"{where}: {found:,} images where {of} has {expected:,}; the download is incomplete or changed "
-            "(a smaller set in the same layout needs strict counts off)"
+            "(a smaller set in the same layout needs --no-strict-counts)"
         )
