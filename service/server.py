@@ -14,6 +14,7 @@ from fastapi import FastAPI
 
 from service import logs
 from service.app import create_app
+from service.request_head import bounded_heads
 from service.settings import Settings
 from service.startup import StartupError
 
@@ -30,6 +31,7 @@ def serve(settings: Settings) -> None:
         app = create_app(settings)
         config = uvicorn.Config(
             app,
+            http=bounded_heads(settings.body_timeout_s),
             lifespan="off",  # run here, so that a failed start is an exception and not a log line
             log_config=None,
             access_log=False,

@@ -91,7 +91,9 @@ class Settings(BaseSettings):
     check_memory: bool = Field(True, description="refuse to start when the bundle would not fit in memory")
 
     max_body_bytes: int = Field(20 * MIB, ge=1024, le=1024 * MIB, description="largest request body")
-    body_timeout_s: float = Field(60, gt=0, le=3600, description="seconds a request body may take to arrive")
+    body_timeout_s: float = Field(
+        60, gt=0, le=3600, description="seconds a request's head, and then its body, may take to arrive"
+    )
     max_images: int = Field(64, ge=1, le=10_000, description="most images in one request")
     max_pixels: int = Field(16_777_216, ge=4096, le=200_000_000, description="most pixels of one image")
     min_height: int = Field(16, ge=1, description="images lower than this are refused")
