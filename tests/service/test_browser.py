@@ -140,7 +140,9 @@ def test_a_refusal_is_a_sentence_in_the_words_of_the_form(live: Live, enrol: Enr
     page.fill("#query [name=prefix]", "z")
     page.fill("#query [name=since]", "")
     search(page, crop(1))
-    says(page, "#query-message", "Nobody was found: the gallery is empty, or nothing in it passes the options.")
+    says(
+        page, "#query-message", "Nobody was found: the gallery is empty, or nothing in it passes the options."
+    )
 
 
 def test_a_wrong_option_is_shown_where_it_is_folded_away(live: Live, page: "Page") -> None:

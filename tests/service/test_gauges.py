@@ -54,7 +54,9 @@ def test_a_reembedding_shows_its_progress_while_it_is_under_way(
         assert client.post("/gallery", files=picture, data={"identity": "anna"}).status_code == 201
         assert not [name for name in gauges(client) if name.startswith("dgrl_reembedding")]
         client.post("/reembedding").raise_for_status()
-        states = {name: value for name, value in gauges(client).items() if name.startswith("dgrl_reembedding")}
+        states = {
+            name: value for name, value in gauges(client).items() if name.startswith("dgrl_reembedding")
+        }
         assert sum(states.values()) == 1
         assert {name.split()[1] for name in states} == {"embedded", "pending", "missing"}
         client.delete("/reembedding").raise_for_status()
