@@ -14,6 +14,7 @@ Key = Annotated[str | None, typer.Option(envvar="DGRL_KEY", help="an API key")]
 DataDir = Annotated[Path | None, typer.Option(help="as given to `dgrl serve` (DGRL_DATA_DIR)")]
 
 DEFAULT_URL = "http://127.0.0.1:8000"
+_FAULT = 500  # from this status on the service's log says more, under the request's id
 
 
 class Complaints:
@@ -36,6 +37,8 @@ def _sentence(error: BaseException | None) -> str | None:
         case httpx.RequestError():
             at = error.request.url.copy_with(path="/", query=None)
             return f"no answer from {at} ({error}): start the service, or name another address with --url"
+        case ServiceError(status=status, problem={"request_id": str(number)}) if status >= _FAULT:
+            return f"{error}: {number}"
         case ServiceError() | GalleryError() | ValueError():
             return str(error)
         case OSError(filename=str(name), strerror=str(reason)):  # a broken pipe has no name

@@ -10,9 +10,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from service.cli import app
+from service.cli_common import Complaints
+from service.client import ServiceError
 from tests.support.live import Live
 from tests.support.pictures import encoded, low_resolution, person
 from tests.support.process import environment, started
@@ -155,6 +158,14 @@ def test_no_server_is_one_sentence(people: Path) -> None:
     for wrong in ("127.0.0.1:8000", "http://[::1"):
         done = CliRunner(env={"DGRL_URL": wrong}).invoke(app, ["audit"])
         assert done.exit_code == 2 and "takes an address such as http://" in done.stderr, wrong
+
+
+def test_what_the_log_says_more_of_is_named_by_its_request(capsys: pytest.CaptureFixture[str]) -> None:
+    problem = {"title": "No room", "detail": "see the log under this request id", "request_id": "5eed"}
+    for status, end in ((507, "request id: 5eed\n"), (422, "request id\n")):
+        with pytest.raises(typer.Exit), Complaints():
+            raise ServiceError(status, problem)
+        assert capsys.readouterr().err.endswith(end)
 
 
 def test_doctor_version_and_settings() -> None:
