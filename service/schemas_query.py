@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, FailFast, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, FailFast, Field, WithJsonSchema
 
 from model.bundle.routing import SuperResolution
 from service.body import Form
@@ -14,9 +14,12 @@ def _number_from_text(value: Any) -> Any:
     return int(value) if isinstance(value, str) and value in ("2", "3", "4") else value
 
 
+# A generator of clients leaves out a call that has an enum of texts and numbers; a number is taken all the same.
+_SCALES = {"type": "string", "enum": ["auto", "off", "2", "3", "4"]}
 Scale = Annotated[
     SuperResolution,
     BeforeValidator(_number_from_text),
+    WithJsonSchema(_SCALES),
     Field(description="auto routes by height; off scales plainly; a number asks for that scale"),
 ]
 

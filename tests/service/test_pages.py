@@ -67,3 +67,18 @@ def test_every_reference_in_the_openapi_resolves(client: httpx.Client) -> None:
     schemas = client.get("/openapi.json").json()["components"]["schemas"]
     assert set(re.findall(r"#/components/schemas/(\w+)", text)) <= schemas.keys()
     assert "$defs" not in text
+
+
+def test_every_enum_of_the_openapi_has_values_of_one_type(client: httpx.Client) -> None:
+    """Generators of clients leave out the calls with others."""
+    enums: list[list[Any]] = []
+
+    def look(node: Any) -> None:
+        if isinstance(node, dict) and isinstance(node.get("enum"), list):
+            enums.append(node["enum"])
+        for part in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+            look(part)
+
+    look(client.get("/openapi.json").json())
+    assert ["auto", "off", "2", "3", "4"] in enums
+    assert all(len({type(value) for value in values}) == 1 for values in enums)
