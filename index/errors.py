@@ -25,7 +25,11 @@ class InvalidCursor(GalleryError, ValueError):
 
 
 class WrongBundle(GalleryError, ValueError):
-    """Vectors of another bundle than the one whose vectors the gallery holds."""
+    """Vectors of another bundle than the one whose vectors the gallery holds: `held`, an id and a dimension."""
+
+    def __init__(self, message: str, held: tuple[str, int] | None = None) -> None:
+        super().__init__(message)
+        self.held = held
 
 
 class ReembeddingUnderWay(GalleryError, RuntimeError):

@@ -25,7 +25,8 @@ def claim(tx: sqlite3.Connection, bundle_id: str, dimension: int) -> Space:
         if images:
             raise WrongBundle(
                 f"the gallery holds {images} vectors of bundle {row[1]} ({row[2]} dimensions); asked for"
-                f" bundle {bundle_id} ({dimension} dimensions): re-embed it, or go on with its own bundle"
+                f" bundle {bundle_id} ({dimension} dimensions): re-embed it, or go on with its own bundle",
+                held=(row[1], row[2]),
             )
         for (space,) in tx.execute("SELECT id FROM spaces").fetchall():
             drop(tx, space)

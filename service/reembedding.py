@@ -146,7 +146,7 @@ class Reembedder:
         services = self._services
         assert services.target is not None
         await quiet(services)
-        more = await embed_some(services, services.target)
+        more = await embed_some(services.in_store, services.target)
         self.error = None
         return more
 
@@ -177,6 +177,6 @@ class Reembedder:
 
 
 async def _finish(services: Services, target: Target, forget_missing: bool, actor: str) -> None:
-    while await embed_some(services, target):
+    while await embed_some(services.in_store, target):
         pass
     await services.in_store(target.job.switch, forget_missing=forget_missing, actor=actor)

@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import ParamSpec, Protocol, TypeVar
 
 from index import Added, GalleryError
 from service.body import Upload
@@ -14,23 +15,32 @@ from service.services import Services, Target
 
 log = logging.getLogger("dgrl.service")
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 AT_ONCE = 32  # images
 _QUIET_S = 1.0
 
 
-async def embed_some(services: Services, target: Target) -> bool:
+class InStore(Protocol):
+    """Runs what touches the gallery in a thread."""
+
+    async def __call__(self, work: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R: ...
+
+
+async def embed_some(in_store: InStore, target: Target) -> bool:
     """The next images of the job; whether there were any."""
-    pending = await services.in_store(target.job.pending, AT_ONCE)
+    pending = await in_store(target.job.pending, AT_ONCE)
     uploads = [Upload(one.image.data) for one in pending]
     decoded = await target.model.pipeline.decode_gallery(uploads)
     usable = [(one, crop) for one, crop in zip(pending, decoded, strict=True) if isinstance(crop, Crop)]
     crops = [crop for _, crop in usable]
     vectors = await target.model.pipeline.embed_gallery(crops, Deadline.of(math.inf))
     pairs = [(one.image_id, vector) for (one, _), vector in zip(usable, vectors, strict=True)]
-    await services.in_store(target.job.store, pairs)
+    await in_store(target.job.store, pairs)
     for one, crop in zip(pending, decoded, strict=True):
         if not isinstance(crop, Crop):
-            await services.in_store(target.job.skip, one.image_id, str(crop))
+            await in_store(target.job.skip, one.image_id, str(crop))
     return bool(pending)
 
 

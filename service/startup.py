@@ -89,8 +89,8 @@ def _gallery(settings: Settings, bundles: Sequence[Bundle]) -> tuple[Gallery, Bu
             continue
         return gallery, bundle, next((other for other in bundles if other is not bundle), None)
     raise StartupError(
-        f"{refusals[0]} (give its own bundle as DGRL_BUNDLE and the new one as DGRL_NEXT_BUNDLE, then run"
-        " `dgrl reembed`)"
+        f"{refusals[0]} (`dgrl reembed --stopped` does it now, from the stored pictures; to serve meanwhile, give its"
+        " own bundle as DGRL_BUNDLE and the new one as DGRL_NEXT_BUNDLE, then run `dgrl reembed`)"
     )
 
 

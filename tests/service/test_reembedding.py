@@ -147,7 +147,7 @@ def test_the_command_and_the_starts_after_it(
             assert client.get("/model").json()["bundle"] == id_of(turned)
             assert matches(client, 1)[0]["identity"] == "p1"
     with (
-        pytest.raises(StartupError, match="as DGRL_BUNDLE and the new one as DGRL_NEXT_BUNDLE"),
+        pytest.raises(StartupError, match="own bundle as DGRL_BUNDLE and the new one as DGRL_NEXT_BUNDLE"),
         serving(tiny_settings(tiny_bundle, tmp_path / "data")),
     ):
         pass
