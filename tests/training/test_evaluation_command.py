@@ -47,6 +47,20 @@ def bundle(tiny_bundle: Path, tmp_path: Path) -> Path:
     return shutil.copytree(tiny_bundle, tmp_path / "bundle")
 
 
+def test_a_rate_without_support_does_not_cost_the_report(market: Path, bundle: Path, tmp_path: Path) -> None:
+    before = (bundle / "manifest.json").read_bytes()
+    said = refused(
+        *("evaluate", market, "--bundle", bundle, "--no-strict-counts", "--provider", "cpu", "--calibration"),
+        *("--far", "0.0001", "--into-bundle", "--json", tmp_path / "r.json", "--html", tmp_path / "r.html"),
+    )
+    assert "Rank-1" in said and "no calibration, and nothing put into a bundle" in said
+    assert "cannot support a false-accept rate of 0.0001" in said
+    report = Report.load(tmp_path / "r.json")
+    assert report.lines and not report.calibration
+    assert "Rank-1" in (tmp_path / "r.html").read_text()
+    assert (bundle / "manifest.json").read_bytes() == before
+
+
 def test_evaluate_reports_and_puts_its_results_into_the_bundle(
     market: Path, bundle: Path, tmp_path: Path
 ) -> None:

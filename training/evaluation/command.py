@@ -28,6 +28,7 @@ from training.evaluation.scorers import Scorer, ScorerName, scorer
 from training.evaluation.sheets import ROWS, write_sheet
 from training.evaluation.subjects import Subject, baseline_subject, bundle_subject, checkpoint_subject
 from training.evaluation.tables import print_calibration, print_report, print_subject
+from training.evaluation.thresholds import CalibrationError
 from training.export.manifest_file import update_manifest
 from training.options import Counts, Data, Kind, ManifestFile, Protocol, Seed, Split
 
@@ -137,6 +138,7 @@ def evaluate(
             subjects.append((baseline_subject(baseline, precision, device), [Variant.SUPER_RESOLVED]))
         runs: list[Run] = []
         found: Calibrated | None = None
+        refused: CalibrationError | None = None
         for subject, ways in subjects:
             encoder = Flipped(subject.encoder) if flip else subject.encoder
             done = run_evaluation(
@@ -150,7 +152,10 @@ def evaluate(
                 reranking=Reranking() if rerank else None,
             )
             if calibration and not runs:
-                found = calibrated(used, encoder, done, far or RATES)
+                try:
+                    found = calibrated(used, encoder, done, far or RATES)
+                except CalibrationError as error:  # told when the rest is written: the figures took a while
+                    refused = error
             runs += done
         measured = [subject.measured for subject, _ in subjects]
         report = make_report(used, measured, runs, _command(), found.buckets if found else ())
@@ -158,6 +163,8 @@ def evaluate(
         _write(report, runs, found, json, html)
         if sheet is not None:
             write_sheet(sheet, root_of(data), runs[0], probes=sheet_probes)
+        if refused is not None:
+            raise CalibrationError(f"no calibration, and nothing put into a bundle: {refused}") from refused
         if into_bundle and bundle is not None:
             update_manifest(bundle, evaluation=report.results, calibration=found.buckets if found else None)
             console.print(f"written into {bundle / MANIFEST_NAME}", highlight=False)
