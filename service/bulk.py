@@ -17,6 +17,7 @@ import httpx
 from service.bulk_source import Item
 from service.client import Client, ServiceError
 from service.identity import check_name
+from service.schemas import EnrolledImage
 
 _IMAGES, _BYTES = 16, 8 * 2**20  # of one request
 _OF_THE_IMAGES = frozenset({413, 415, 422})
@@ -26,12 +27,14 @@ Status = Literal["enrolled", "duplicate", "already there", "rejected"]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`duplicate`: the same file came twice in this run; `already there`: it was not sent."""
+    """`duplicate`: the same file came twice in this run; `already there`: it was not sent. `flags` name the limits of
+    quality that an image misses which was sent."""
 
     item: Item
     status: Status
     image_id: str = ""
     detail: str = ""
+    flags: tuple[str, ...] = ()
 
 
 class Bulk:
@@ -97,7 +100,7 @@ class Bulk:
             return []
         try:
             answer = self._client.enrol(identity, [item.path for item in items], **dict(items[0].fields))
-            images = [(i.status, i.image_id, i.error.detail if i.error else "") for i in answer.images]
+            return [_outcome(item, image) for item, image in zip(items, answer.images, strict=True)]
         except ServiceError as error:
             if error.status not in _OF_THE_IMAGES:
                 raise
@@ -105,11 +108,8 @@ class Bulk:
                 return [outcome for item in items for outcome in self._send(identity, [item])]
             told = [image["error"]["detail"] for image in error.problem.get("images", [])]
             detail = str(error.problem.get("detail", error))
-            images = [("rejected", None, each) for each in told or [detail] * len(items)]
-        return [
-            Outcome(item, status, image_id or "", detail)
-            for item, (status, image_id, detail) in zip(items, images, strict=True)
-        ]
+            details = told or [detail] * len(items)
+            return [Outcome(item, "rejected", detail=each) for item, each in zip(items, details, strict=True)]
 
     def _fetch_known(self, identity: str) -> dict[str, str]:
         """Content to image id of what the gallery had of this identity."""
@@ -121,3 +121,13 @@ class Bulk:
             if error.status != httpx.codes.NOT_FOUND:
                 raise
             return {}  # deleted meanwhile
+
+
+def _outcome(item: Item, image: EnrolledImage) -> Outcome:
+    return Outcome(
+        item,
+        image.status,
+        image.image_id or "",
+        image.error.detail if image.error else "",
+        tuple(image.quality.flags) if image.quality else (),
+    )

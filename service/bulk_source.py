@@ -1,7 +1,7 @@
 """What is to be enrolled in bulk: folders by person, or a CSV."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,16 @@ def items_of(source: Path, camera: str | None = None) -> list[Item]:
     default = (("camera", camera),) if camera else ()
     found = _from_csv(source, default) if source.is_file() else _from_folder(source, default)
     return list(found)
+
+
+def left_out(source: Path, items: Sequence[Item]) -> list[Path]:
+    """The files in a folder that are not enrolled: in another format, or not in a person's folder."""
+    taken = {item.path for item in items}
+    return sorted(
+        path
+        for path in (source.rglob("*") if source.is_dir() else ())
+        if path.is_file() and path not in taken and not path.name.startswith(".")
+    )
 
 
 def _from_folder(folder: Path, default: tuple[tuple[str, str], ...]) -> Iterator[Item]:

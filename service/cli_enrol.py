@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import track
 
 from service.bulk import Bulk, Outcome
-from service.bulk_source import items_of
+from service.bulk_source import items_of, left_out
 from service.cli_common import DEFAULT_URL, Complaints, Key, Url
 from service.client import Client
 
@@ -32,7 +32,7 @@ def enrol(
     camera: Annotated[str | None, typer.Option(help="the camera of images that have none")] = None,
     parallel: Annotated[int, typer.Option(min=1, max=64, help="requests at a time")] = 4,
     results: Annotated[
-        Path | None, typer.Option(help="write a CSV: path, identity, status, image_id, detail")
+        Path | None, typer.Option(help="write a CSV: path, identity, status, image_id, detail, flags")
     ] = None,
     url: Url = DEFAULT_URL,
     key: Key = None,
@@ -43,6 +43,7 @@ def enrol(
     where it names no offset) and metadata (JSON).
     """
     outcomes: Counter[str] = Counter()
+    flagged: Counter[str] = Counter()
     with Complaints(), Client(url, key, retries=_PATIENCE) as client:
         items = items_of(source, camera)
         if not items:
@@ -50,28 +51,37 @@ def enrol(
         bulk = Bulk(client, parallel)
         identities = len({item.identity for item in items})
         typer.echo(f"{len(items)} images of {identities} identities", err=True)
+        if others := left_out(source, items):
+            typer.echo(f"left out: {len(others)} other files, {others[0]} for one; {_EXPECTED}", err=True)
         start = time.perf_counter()
         with _table(results) as write:
             try:
                 found = bulk.enrol(items)
                 for outcome in track(found, "Enrolling", total=len(items), console=Console(stderr=True)):
                     outcomes[outcome.status] += 1
+                    flagged.update(outcome.flags)
                     write(outcome)
                     if outcome.status == "rejected":
                         typer.echo(
                             f"{outcome.item.identity}/{outcome.item.path.name}: {outcome.detail}", err=True
                         )
             finally:
-                _summarise(outcomes, time.perf_counter() - start)
+                _summarise(outcomes, flagged, time.perf_counter() - start)
     raise typer.Exit(1 if outcomes["rejected"] else 0)
 
 
-def _summarise(outcomes: Counter[str], seconds: float) -> None:
+def _summarise(outcomes: Counter[str], flagged: Counter[str], seconds: float) -> None:
     if outcomes:
-        typer.echo(", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items())))
+        typer.echo(_counts(outcomes))
+    if flagged:
+        typer.echo(f"flagged: {_counts(flagged)} (of poor quality, so expect poor matches)")
     sent = outcomes.total() - outcomes["already there"]
     if sent:
         typer.echo(f"{sent} images sent in {seconds:.1f} s: {sent / seconds:.0f} images/s")
+
+
+def _counts(of: Counter[str]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in sorted(of.items()))
 
 
 @contextmanager
@@ -81,10 +91,11 @@ def _table(path: Path | None) -> Iterator[Callable[[Outcome], None]]:
         return
     with path.open("w", encoding="utf-8", errors="replace", newline="", buffering=1) as file:
         writer = csv.writer(file)
-        writer.writerow(("path", "identity", "status", "image_id", "detail"))
+        writer.writerow(("path", "identity", "status", "image_id", "detail", "flags"))
         yield lambda o: _write(writer.writerow, o)
 
 
 def _write(writerow: Callable[[list[str]], object], outcome: Outcome) -> None:
     item = outcome.item
-    writerow([str(item.path), item.identity, outcome.status, outcome.image_id, outcome.detail])
+    flags = " ".join(outcome.flags)
+    writerow([str(item.path), item.identity, outcome.status, outcome.image_id, outcome.detail, flags])

@@ -15,7 +15,7 @@ from service.bulk_source import items_of
 from service.cli import app
 from service.client import Client
 from tests.support.live import Live
-from tests.support.pictures import encoded, person
+from tests.support.pictures import encoded, low_resolution, person
 
 Run = Callable[..., Result]
 
@@ -67,6 +67,31 @@ def test_it_resumes_and_reports(client: httpx.Client, run: Run, people: Path, tm
 def test_a_folder_without_people_is_an_error_that_says_what_one_holds(run: Run, people: Path) -> None:
     done = run(people / "person 0")
     assert done.exit_code == 2 and "no images in " in done.stderr and "IDENTITY/*.jpg" in done.stderr
+
+
+def test_it_says_what_it_leaves_out(run: Run, people: Path) -> None:
+    draw(people / "loose.png", 7)
+    (people / "person 0" / "notes.txt").write_text("tall")
+    (people / "person 0" / ".DS_Store").write_bytes(b"")
+    said = run(people)
+    assert (
+        "6 images of 3 identities" in said.stderr
+        and f"left out: 2 other files, {people / 'loose.png'}" in said.stderr
+    )
+    (people / "loose.png").unlink()
+    (people / "person 0" / "notes.txt").unlink()
+    assert "left out" not in run(people).stderr
+
+
+def test_poor_pictures_are_enrolled_and_told_of(run: Run, tmp_path: Path) -> None:
+    for name, image in (("sharp", person(1)), ("tiny", low_resolution(person(1), 4))):
+        path = tmp_path / "people" / "ann" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encoded(image))
+    said = run(tmp_path / "people", "--results", tmp_path / "results.csv")
+    assert "2 enrolled" in said.stdout and "flagged: 1 low" in said.stdout
+    sharp, tiny = read(tmp_path / "results.csv")
+    assert "low" not in sharp["flags"].split() and "low" in tiny["flags"].split()
 
 
 def test_it_says_of_how_many_identities_the_images_are(run: Run, people: Path) -> None:
