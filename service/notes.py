@@ -38,7 +38,10 @@ def notes(settings: Settings, model: Model, gallery: Gallery, gate: Gate) -> lis
     if not manifest.calibration:
         found.append("the bundle has no calibration: `probability` and `match` are null")
     elif settings.match_far not in rates:
-        found.append(f"match_far: the bundle has no threshold at {settings.match_far:g}; `match` is null")
+        there = ", ".join(f"{rate:g}" for rate in rates)
+        found.append(
+            f"match_far: the bundle has no threshold at {settings.match_far:g} (it has {there}): `match` is null"
+        )
     if gate.open:
         found.append(f"no API keys: whoever reaches {settings.host} may do everything")
     return found
