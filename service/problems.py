@@ -33,6 +33,7 @@ MEDIA_TYPE = "application/problem+json"
 _MOST_TOLD = 20  # wrong fields in an answer
 _MOST_SHOWN = 64  # characters of a wrong field's name
 _IN_THE_LOG = "the reason is in the service's log under this request id"
+_FULL = "the disk that holds the gallery is full: nothing of this was stored, and what was there is safe; free some space"
 
 
 class Kind(Enum):
@@ -106,6 +107,8 @@ class Problem(Exception):
     def from_error(cls, error: Exception) -> Self:
         """The caller's mistakes are told in the error's words; failures here only in the log, with their paths."""
         kind = kind_of(error)
+        if kind is Kind.STORAGE_FULL:
+            return cls(kind, _FULL)
         return cls(kind, _IN_THE_LOG if kind.status >= 500 else str(error.args[0] if error.args else error))
 
     def body(self) -> dict[str, Any]:
@@ -170,7 +173,8 @@ def install(app: FastAPI, methods: Callable[[str], list[str]]) -> None:
     async def known(_: Request, error: Exception) -> JSONResponse:
         answer = Problem.from_error(error)
         if answer.kind.status >= 500:
-            log.error("%s: %s", answer.kind.title, error, exc_info=error)
+            full = answer.kind is Kind.STORAGE_FULL  # whose place in the code tells an operator nothing
+            log.error("%s: %s", answer.kind.title, error, exc_info=None if full else error)
         return answer.response()
 
     async def cursor(_: Request, __: InvalidCursor) -> JSONResponse:

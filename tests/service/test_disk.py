@@ -38,6 +38,7 @@ def refused_as_full(client: httpx.Client, seed: int) -> bool:
     if answer.status_code == 201:
         return False
     assert answer.status_code == 507 and answer.json()["type"] == URN + "storage-full", answer.text
+    assert "the disk that holds the gallery is full" in answer.json()["detail"]
     assert "gallery.db" not in answer.text
     return True
 
