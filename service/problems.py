@@ -33,7 +33,7 @@ MEDIA_TYPE = "application/problem+json"
 _MOST_TOLD = 20  # wrong fields in an answer
 _MOST_SHOWN = 64  # characters of a wrong field's name
 _IN_THE_LOG = "the reason is in the service's log under this request id"
-_FULL = "the disk that holds the gallery is full: nothing of this was stored, and what was there is safe; free some space"
+_FULL = "the disk that holds the gallery is full: nothing of this was stored; free some space"
 
 
 class Kind(Enum):

@@ -34,6 +34,8 @@ from training.super_resolution_quality import Quality
 from training.super_resolve import Enlargement
 from training.train_rcan import WEIGHTS_NAME
 
+_INTERRUPTED = 130  # as a shell has it: 128 and the number of SIGINT
+
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 
 Recipe = Annotated[Path | None, typer.Option(help="TOML laid over the paper's recipe")]
@@ -211,3 +213,9 @@ def _said() -> Iterator[None]:
         except TrainingFailed as error:
             typer.echo(f"dgrl-train: {error}", err=True)
             raise typer.Exit(1) from error
+        except KeyboardInterrupt as interrupt:
+            typer.echo(
+                "dgrl-train: stopped; the same command goes on from the last checkpoint, where there is one",
+                err=True,
+            )
+            raise typer.Exit(_INTERRUPTED) from interrupt

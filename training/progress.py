@@ -22,6 +22,8 @@ class Progress:
         self._first, self._images = first, 0
 
     def __enter__(self) -> Self:
+        if self._writer and self._first:
+            log.info("going on after step %d of %d", self._first, self._steps)
         return self
 
     def __exit__(

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -288,6 +289,36 @@ def test_the_sr_cache_depends_on_the_rcan_weights(market: Path, tmp_path: Path) 
     with torch.no_grad():
         network.tails["4"][1].bias.add_(20)
     assert not np.array_equal(first, cached()) and len(list(tmp_path.glob("*.npy"))) == 2
+
+
+def test_a_run_that_is_interrupted_says_how_to_go_on_and_from_where_it_does(
+    market: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "dgrl.toml").write_text("checkpoint_minutes = 0.0\n" + DGRL_TOML)
+    save_weights(tmp_path / "start.safetensors", network())
+    words = ["dgrl", str(market), "--bilinear", "--start-from", str(tmp_path / "start.safetensors")]
+    words += ["--recipe", str(tmp_path / "dgrl.toml"), "--out", str(tmp_path / "run"), "--device", "cpu"]
+    words += ["--cache", str(tmp_path / "cache"), "--no-strict-counts"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.train_dgrl.save_state", Interrupting(3))
+        stopped = CliRunner().invoke(app, words)
+    assert stopped.exit_code == 130 and "the same command goes on from the last checkpoint" in stopped.output
+    with caplog.at_level("INFO", "training"):
+        assert CliRunner().invoke(app, words).exit_code == 0
+    assert "going on after step 3 of 6" in caplog.text
+
+
+class Interrupting:
+    """`save_state`, with Ctrl-C right after the checkpoint of that number."""
+
+    def __init__(self, number: int) -> None:
+        self._left = number
+
+    def __call__(self, *arguments: Any) -> None:
+        save_state(*arguments)
+        self._left -= 1
+        if not self._left:
+            raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize(
