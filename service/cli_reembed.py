@@ -9,14 +9,19 @@ from rich.progress import Progress
 
 from index import IncompleteReembedding
 from index import Progress as JobProgress
+from model.bundle.cpu import UnsupportedCpu
+from model.bundle.session import ProviderNotGranted
 from service.cli_backup import ACTOR
 from service.cli_common import DEFAULT_URL, Complaints, DataDir, Key, Url
 from service.client import Client
 from service.schemas_reembedding import Job
 from service.settings import Settings, load_settings
+from service.stopped_reembedding import give_up as give_up_stopped
 from service.stopped_reembedding import missing, move
 
 _POLL_S, _SHARE = 0.5, 10  # asking takes at most a tenth of the time: counting a large gallery costs seconds
+
+_GIVEN_UP = "the re-embedding is given up; the gallery is as it was"
 
 
 def reembed(
@@ -42,15 +47,20 @@ def reembed(
     Ctrl-C ends the watching, not the job. To go back after a switch, run it again.
     """
     if stopped:
-        if switch or give_up:
-            raise typer.BadParameter("--stopped switches by itself, and gives nothing up")
+        if switch:
+            raise typer.BadParameter("--stopped switches by itself")
         with Complaints():
-            _move(load_settings(data_dir=data_dir), forget_missing)
+            settings = load_settings(data_dir=data_dir)
+            if give_up:
+                give_up_stopped(settings, actor=ACTOR)
+                typer.echo(_GIVEN_UP)
+            else:
+                _move(settings, forget_missing)
         return
     with Complaints(), Client(url, key) as client:
         if give_up:
             client.give_up_reembedding()
-            typer.echo("the re-embedding is given up; the gallery is as it was")
+            typer.echo(_GIVEN_UP)
             return
         job = _watch(client)
         typer.echo(f"{job.embedded} of {job.images} images are embedded with bundle {job.bundle}")
@@ -73,6 +83,8 @@ def _move(settings: Settings, forget_missing: bool) -> None:
                 bar.update(task, total=now.images, completed=now.images - now.pending)
 
             done = move(settings, forget_missing=forget_missing, actor=ACTOR, tell=tell)
+    except (ProviderNotGranted, UnsupportedCpu) as error:
+        raise ValueError(str(error)) from error
     except IncompleteReembedding as error:
         for image in missing(settings):
             typer.echo(_again(image.identity, image.filename or image.image_id, image.reason), err=True)

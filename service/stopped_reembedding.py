@@ -7,9 +7,11 @@ where it was cut off.
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 
-from index import Gallery, Missing, Progress, Reembedding, WrongBundle, open_gallery
+from index import Gallery, GalleryError, Missing, Progress, Reembedding, WrongBundle, open_gallery
+from index.migrate import DISTRIBUTED, sqlite_path
 from model.bundle.manifest import Manifest
 from model.bundle.runtime import Bundle
 from service.batching import Lanes
@@ -20,6 +22,7 @@ from service.settings import Settings
 from service.shadow import embed_some
 
 Tell = Callable[[Progress], None]
+_SHARE = 10  # telling takes at most a tenth of the time: counting a large gallery costs seconds
 
 
 def move(settings: Settings, *, forget_missing: bool, actor: str, tell: Tell = lambda _: None) -> Progress:
@@ -31,6 +34,15 @@ def move(settings: Settings, *, forget_missing: bool, actor: str, tell: Tell = l
         asyncio.run(_embed_all(settings, bundle, job, tell))
         job.switch(forget_missing=forget_missing, actor=actor)
         return job.progress()
+
+
+def give_up(settings: Settings, *, actor: str) -> None:
+    """End the job under way, whichever bundle it leads to. Raises GalleryError where there is none."""
+    bundle = Bundle.load(settings.bundle)
+    with contextlib.closing(_open_as_it_is(settings, bundle.manifest)) as gallery:
+        if (job := gallery.reembedding()) is None:
+            raise GalleryError("no re-embedding is under way")
+        job.roll_back(actor=actor)
 
 
 def missing(settings: Settings) -> Iterator[Missing]:
@@ -46,7 +58,10 @@ def missing(settings: Settings) -> Iterator[Missing]:
 
 
 def _open_as_it_is(settings: Settings, wanted: Manifest) -> Gallery:
-    """With the vectors that it holds, whichever bundle's they are."""
+    """With the vectors that it holds, whichever bundle's they are. One that is not there is not made."""
+    uri = settings.gallery_uri
+    if not uri.startswith(DISTRIBUTED) and not sqlite_path(uri).is_file():
+        raise GalleryError(f"no gallery in {sqlite_path(uri)}: name its folder with --data-dir")
     bundle_id, dimension = wanted.bundle_id, wanted.dimension
     try:
         return _opened(settings, bundle_id, dimension)
@@ -66,10 +81,12 @@ async def _embed_all(settings: Settings, bundle: Bundle, job: Reembedding, tell:
     lanes = Lanes(settings.lanes)
     model = await asyncio.to_thread(open_model, settings, bundle, lanes, Metrics())
     try:
-        more = True
+        more, due = True, 0.0
         while more:
             more = await embed_some(asyncio.to_thread, Target(model, job))
-            tell(await asyncio.to_thread(job.progress))
+            if (start := time.monotonic()) >= due or not more:
+                tell(await asyncio.to_thread(job.progress))
+                due = time.monotonic() + _SHARE * (time.monotonic() - start)
     finally:
         model.close()
         lanes.close()

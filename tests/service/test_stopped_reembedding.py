@@ -64,15 +64,45 @@ def test_it_goes_on_where_it_was_cut_off(
 
     def interrupt(progress: Progress) -> None:
         seen.append(progress.embedded)
-        if len(seen) == 2:
-            raise KeyboardInterrupt
+        raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         move(settings, forget_missing=False, actor="test", tell=interrupt)
-    assert vectors(settings.data_dir) == {"active": 6, "building": 4}
+    assert vectors(settings.data_dir) == {"active": 6, "building": 2}
     done = move(settings, forget_missing=False, actor="test", tell=lambda now: seen.append(now.embedded))
-    assert seen[:3] == [2, 4, 6] and done.embedded == 6
+    assert (seen[:2], seen[-1], done.embedded) == ([2, 4], 6, 6)
     assert vectors(settings.data_dir)["active"] == 6
+
+
+def test_a_job_to_a_bundle_that_is_gone_can_be_given_up(
+    updated: tuple[Settings, dict[str, float]], tmp_path: Path
+) -> None:
+    settings, _ = updated
+    third = tiny_settings(make_tiny_bundle(tmp_path / "third", turn=3), settings.data_dir)
+
+    def interrupt(_: Progress) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        move(third, forget_missing=False, actor="test", tell=interrupt)
+    said = reembed(settings)
+    assert said.exit_code == 2 and f"to bundle {id_of(third.bundle)} is under way" in said.output
+    assert "is given up" in reembed(settings, "--give-up").stdout
+    assert reembed(settings).exit_code == 0
+
+
+def test_what_cannot_be_is_one_sentence_and_makes_nothing(
+    updated: tuple[Settings, dict[str, float]], tmp_path: Path
+) -> None:
+    settings, _ = updated
+    elsewhere = settings.model_copy(update={"data_dir": tmp_path / "typo"})
+    said = reembed(elsewhere)
+    assert said.exit_code == 2 and "name its folder with --data-dir" in said.output
+    assert not elsewhere.data_dir.exists()
+    words = ["reembed", "--stopped", "--data-dir", str(settings.data_dir)]
+    environment = {"DGRL_BUNDLE": str(settings.bundle), "DGRL_PROVIDER": "cuda"}
+    said = CliRunner().invoke(app, words, env=environment)
+    assert said.exit_code == 2 and "cuda was asked for" in said.output
 
 
 def test_what_has_no_picture_is_named_and_deleted_only_when_asked(tmp_path: Path) -> None:

@@ -106,9 +106,7 @@ def _unfolded(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
             whole[name] = tensor
             if name.endswith(".running_var"):  # a norm that was not folded
                 whole[name.replace(".running_var", ".num_batches_tracked")] = torch.tensor(0)
-            if name.endswith(
-                ".out.bias"
-            ):  # a non-local block's: the convolution's own bias took the norm's in
+            if name.endswith(".out.bias"):  # of a non-local block: it took the norm's bias in
                 whole |= _neutral(name.replace(".out.bias", ".norm"), torch.zeros_like(tensor))
     return whole
 
